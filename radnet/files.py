@@ -1,0 +1,129 @@
+"""Files and directories that are either whole or not there."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from radnet.errors import RadnetError, UsageError
+
+
+def require_new_directory(
+    path: Path, *, overwrite_flag: str = "--overwrite", overwrite: bool = False
+) -> None:
+    """Refuse an output path that exists.
+
+    Raises:
+        UsageError: `path` exists and `overwrite` was not asked for, or it is no directory.
+    """
+    if path.exists() and not path.is_dir():
+        raise UsageError(
+            "The output path is a file, a directory is needed", file=path, fix="Choose another path"
+        )
+    if path.exists() and not overwrite and any(path.iterdir()):
+        raise UsageError(
+            "The output directory exists and is not empty",
+            file=path,
+            fix=f"Choose another path, or give {overwrite_flag} to replace it",
+        )
+
+
+def require_directory(path: Path, what: str) -> None:
+    """Refuse an input path that is missing or no directory.
+
+    Args:
+        path: The path that was given.
+        what: What it should be, for the message ("an archive of scans").
+
+    Raises:
+        UsageError: There is no such directory.
+    """
+    if not path.exists():
+        raise UsageError(f"No such directory; {what} was expected", file=path, fix="Check the path")
+    if not path.is_dir():
+        raise UsageError(
+            f"This is a file; {what} was expected", file=path, fix="Give the directory that holds it"
+        )
+
+
+@contextmanager
+def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Fill a directory under a temporary name beside `path`; rename it when the block ends well.
+
+    When the block raises, the temporary directory is removed and `path` is untouched, so a later command never
+    takes half a result for a whole one.
+
+    Args:
+        path: Final directory; it must not exist (or be empty) unless `overwrite`.
+        overwrite: Replace an existing directory, after the new one is complete.
+
+    Yields:
+        The temporary directory to write into.
+
+    Raises:
+        UsageError: `path` exists and is not empty.
+        RadnetError: The disk is full.
+    """
+    require_new_directory(path, overwrite=overwrite)
+    with explained_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        partial.chmod(0o755)
+    try:
+        with explained_disk_errors(path):
+            yield partial
+            if path.exists():
+                shutil.rmtree(path)
+            partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def explained_disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, a quota or a missing permission into an error that says so.
+
+    Raises:
+        RadnetError: The operating system refused to write.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RadnetError(
+                "The disk is full, nothing was kept of the unfinished output",
+                file=path,
+                fix="Free some space or choose an output on another disk, then run the command again",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise RadnetError(
+                "No permission to write here", file=path, fix="Choose another output path"
+            ) from error
+        raise
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write a file under a temporary name, flush it to disk, then rename it to `path`.
+
+    Raises:
+        RadnetError: The disk is full or not writable.
+    """
+    with explained_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
