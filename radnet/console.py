@@ -48,9 +48,7 @@ def warn(message: str) -> None:
 def show(result: RenderableType) -> None:
     """A result to stdout (rich renderable or text), from rank 0 only."""
     if is_main_process():
-        Console(file=sys.stdout, highlight=False, soft_wrap=isinstance(result, str)).print(
-            result, markup=False
-        )
+        Console(file=sys.stdout, highlight=False, soft_wrap=isinstance(result, str)).print(result, markup=False)
 
 
 @dataclass
@@ -78,11 +76,7 @@ class Meter:
 
     def line(self) -> str:
         """The progress as one plain line."""
-        share = (
-            f"{self.done}/{self.total} ({100 * self.done / max(self.total, 1):.0f} %)"
-            if self.total
-            else self.done
-        )
+        share = f"{self.done}/{self.total} ({100 * self.done / max(self.total, 1):.0f} %)" if self.total else self.done
         elapsed_s = time.monotonic() - self._started_s
         return f"{self.description}: {share}, {elapsed_s:.0f} s{', ' + self.note if self.note else ''}"
 

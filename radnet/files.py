@@ -11,18 +11,14 @@ from pathlib import Path
 from radnet.errors import RadnetError, UsageError
 
 
-def require_new_directory(
-    path: Path, *, overwrite_flag: str = "--overwrite", overwrite: bool = False
-) -> None:
+def require_new_directory(path: Path, *, overwrite_flag: str = "--overwrite", overwrite: bool = False) -> None:
     """Refuse an output path that exists.
 
     Raises:
         UsageError: `path` exists and `overwrite` was not asked for, or it is no directory.
     """
     if path.exists() and not path.is_dir():
-        raise UsageError(
-            "The output path is a file, a directory is needed", file=path, fix="Choose another path"
-        )
+        raise UsageError("The output path is a file, a directory is needed", file=path, fix="Choose another path")
     if path.exists() and not overwrite and any(path.iterdir()):
         raise UsageError(
             "The output directory exists and is not empty",
@@ -44,9 +40,7 @@ def require_directory(path: Path, what: str) -> None:
     if not path.exists():
         raise UsageError(f"No such directory; {what} was expected", file=path, fix="Check the path")
     if not path.is_dir():
-        raise UsageError(
-            f"This is a file; {what} was expected", file=path, fix="Give the directory that holds it"
-        )
+        raise UsageError(f"This is a file; {what} was expected", file=path, fix="Give the directory that holds it")
 
 
 @contextmanager
@@ -100,9 +94,7 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
                 fix="Free some space or choose an output on another disk, then run the command again",
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise RadnetError(
-                "No permission to write here", file=path, fix="Choose another output path"
-            ) from error
+            raise RadnetError("No permission to write here", file=path, fix="Choose another output path") from error
         raise
 
 

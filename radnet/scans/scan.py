@@ -92,8 +92,5 @@ class Scan:
         z = np.arange(len(self.hu))
         centre_x, centre_y = (columns - 1) / 2, (rows - 1) / 2
         return np.asarray(
-            self.affine[2, 0] * centre_x
-            + self.affine[2, 1] * centre_y
-            + self.affine[2, 2] * z
-            + self.affine[2, 3]
+            self.affine[2, 0] * centre_x + self.affine[2, 1] * centre_y + self.affine[2, 2] * z + self.affine[2, 3]
         )
