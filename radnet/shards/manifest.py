@@ -1,0 +1,105 @@
+"""The manifest of a shard set: what the set is, how it was made, and what its files must be.
+
+It is written last. A directory without it is unfinished and no command takes it for a set.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from radnet.errors import UsageError
+from radnet.files import write_atomically
+from radnet.hashing import settings_hash
+
+MANIFEST, INDEX, REJECTS = "manifest.json", "index.parquet", "rejects.parquet"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ShardFile(_Frozen):
+    """One tar: its name in the set's directory, size, number of samples and hash of its bytes."""
+
+    file: str
+    bytes: int
+    samples: int
+    sha256: str
+
+
+class TableFile(_Frozen):
+    """One parquet table beside the shards."""
+
+    file: str
+    rows: int
+    sha256: str
+
+
+class Totals(_Frozen):
+    """Sums over the set."""
+
+    samples: int
+    series: int
+    patients: int
+    rejected_files: int
+    samples_by_split: dict[str, int]
+    patients_by_split: dict[str, int]
+    samples_by_region: dict[str, int]
+
+
+class Manifest(_Frozen):
+    """See the module. `synthetic` tells whether "none", "some" or "all" of the samples come from a phantom."""
+
+    format_version: Literal[1]
+    name: str
+    modality: str
+    slice_size: Literal["native"] | int
+    settings: dict[str, Any]
+    settings_sha256: str
+    tool_version: str
+    synthetic: Literal["none", "some", "all"]
+    totals: Totals
+    index: TableFile
+    rejects: TableFile
+    shards: tuple[ShardFile, ...]
+
+    def content_hash(self) -> str:
+        """What the set holds as 64 hex digits: equal for equal sets, whichever version of the tool wrote them."""
+        return settings_hash(self.model_dump(mode="json", exclude={"tool_version", "name"}))
+
+
+def write_manifest(manifest: Manifest, directory: Path) -> None:
+    """Write `manifest.json` in one step."""
+    write_atomically(directory / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read and check `manifest.json`.
+
+    Raises:
+        UsageError: There is none, it is damaged, or a newer version wrote it.
+    """
+    path = directory / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(
+            "This is no shard set: it has no manifest.json, so it is something else or its build did not finish",
+            file=directory,
+            fix="Build it with: radnet shards build ARCHIVE OUT",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "The manifest cannot be read", file=path, fix="Check the file, or build the set again"
+        ) from error
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise UsageError(
+            f"The manifest is damaged or of another format version than 1: {field}: {first['msg']}",
+            file=path,
+            fix="Build the set again with this version of radnet",
+        ) from error

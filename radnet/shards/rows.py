@@ -1,0 +1,63 @@
+"""From a scan to the rows and frames of its slices."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from radnet.scans.scan import Scan
+from radnet.shards.codec import encode
+from radnet.shards.splits import split_of
+from radnet.shards.writer import Sample, content_hash_of
+
+LABEL_PREFIX = "label_"
+
+
+def samples_of(scan: Scan, fractions: tuple[float, float, float]) -> Iterator[Sample]:
+    """One sample a slice, from inferior to superior.
+
+    Args:
+        scan: The scan; it holds no identifier (see `radnet.scans`).
+        fractions: Shares of train, val and test.
+    """
+    series = _series_row(scan, fractions)
+    z_mm = scan.z_mm()
+    for z, hu in enumerate(scan.hu):
+        pixels = np.ascontiguousarray(hu, dtype="<i2")
+        labels = {LABEL_PREFIX + name: values[z] for name, values in sorted(scan.slice_labels.items())}
+        row = {
+            **series,
+            **labels,
+            "slice": z,
+            "z_mm": round(float(z_mm[z]), 4),
+            "content_hash": content_hash_of(pixels.tobytes(), pixels.shape),
+        }
+        mask = None if scan.mask is None else encode(scan.mask[z])
+        yield Sample(image=encode(pixels), mask=mask, row=row)
+
+
+def _series_row(scan: Scan, fractions: tuple[float, float, float]) -> dict[str, Any]:
+    tags = scan.tags
+    return {
+        "series_key": scan.series_key,
+        "patient_key": scan.patient_key,
+        "split": split_of(scan.patient_key, fractions),
+        "modality": scan.modality,
+        "body_region": tags.body_region,
+        "region_source": tags.region_source,
+        "slices": len(scan.hu),
+        "rows": scan.hu.shape[1],
+        "columns": scan.hu.shape[2],
+        "spacing_z_mm": round(scan.spacing_mm[0], 6),
+        "spacing_y_mm": round(scan.spacing_mm[1], 6),
+        "spacing_x_mm": round(scan.spacing_mm[2], 6),
+        "slice_thickness_mm": tags.slice_thickness_mm,
+        "kernel": tags.kernel,
+        "kvp": tags.kvp,
+        "manufacturer": tags.manufacturer,
+        "contrast": tags.contrast,
+        "source": tags.source,
+        "lossy": tags.lossy,
+        "synthetic": tags.synthetic,
+        "notes": ";".join(tags.notes),
+    }

@@ -1,0 +1,187 @@
+"""The stream: batches of views in an exact, resumable order.
+
+    order -> read at offset -> decode -> views -> batch        (stages of a webdataset pipeline, in the workers)
+
+State is (epoch, step). A worker w of W makes the batches w, w+W, … of the run, and the loader takes one from each
+in turn, so the sequence is the same for any W. Randomness of a view comes from (seed, epoch, sample) alone.
+
+    shards = ShardSet.open("sets/ct")
+    stream = Stream(shards, shards.rows(split="train"), views, BatchOrder(n, batch_size=64), workers=4)
+    for batch in stream:            # one epoch; the next loop is the next epoch
+        train(batch.views)          # list of float tensors (B, C, H, W), one a view
+        save(stream.state_dict())   # load_state_dict continues with the next batch
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import webdataset as wds
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, get_worker_info
+
+from radnet.shards import codec
+from radnet.shards.order import BatchOrder
+from radnet.shards.shard_set import ShardSet
+
+Views = Callable[[NDArray[np.int16], np.random.Generator], Sequence[NDArray[np.floating[Any]]]]
+"""int16 HU (Y, X) and a generator -> float arrays (C, H, W), one a view."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of one rank.
+
+    Attributes:
+        views: One tensor a view, each (B, C, H, W).
+        rows: int64, (B,): rows of the set's index.
+        epoch: Epoch the batch belongs to.
+        step: Number of the batch within its epoch, from 0.
+    """
+
+    views: list[torch.Tensor]
+    rows: torch.Tensor
+    epoch: int
+    step: int
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory; DataLoader calls it."""
+        return Batch([view.pin_memory() for view in self.views], self.rows, self.epoch, self.step)
+
+
+@dataclass(frozen=True)
+class _Ticket:
+    """One sample to be made: which row of the index, in which batch."""
+
+    row: int
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True)
+class _OrderSource:
+    """First stage: the tickets of this worker's share of the batches, from (epoch, step) on, without end."""
+
+    order: BatchOrder
+    rows: NDArray[np.int64]
+    rank: int
+    epoch: int
+    step: int
+
+    def __call__(self) -> Iterator[_Ticket]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info is not None else (0, 1)
+        produced, epoch, step = 0, self.epoch, self.step
+        while True:
+            batches = self.order.epoch(epoch)
+            for number in range(step, len(batches)):
+                if produced % workers == worker:
+                    for position in batches[number, self.rank]:
+                        yield _Ticket(int(self.rows[position]), epoch, number)
+                produced += 1
+            epoch, step = epoch + 1, 0
+
+
+@dataclass(frozen=True)
+class _MakeViews:
+    """Second stage: a ticket becomes views."""
+
+    shards: ShardSet
+    views: Views
+    seed: int
+
+    def __call__(self, ticket: _Ticket) -> tuple[_Ticket, list[NDArray[np.floating[Any]]]]:
+        generator = np.random.default_rng([self.seed, ticket.epoch, ticket.row])
+        return ticket, list(self.views(self.shards.read_image(ticket.row), generator))
+
+
+def _collate(samples: list[tuple[_Ticket, list[NDArray[np.floating[Any]]]]]) -> Batch:
+    """Last stage: samples of one batch become tensors."""
+    tickets = [ticket for ticket, _ in samples]
+    columns = zip(*(views for _, views in samples), strict=True)
+    return Batch(
+        views=[torch.from_numpy(np.stack(column)) for column in columns],
+        rows=torch.tensor([ticket.row for ticket in tickets]),
+        epoch=tickets[0].epoch,
+        step=tickets[0].step,
+    )
+
+
+def _start_worker(_: int) -> None:
+    """One thread for every library in a loader worker: the workers are the parallelism."""
+    cv2.setNumThreads(1)
+    codec.use_one_thread()
+    torch.set_num_threads(1)
+
+
+class Stream:
+    """Batches of one rank; each `for` runs to the end of the current epoch."""
+
+    def __init__(
+        self,
+        shards: ShardSet,
+        rows: NDArray[np.int64],
+        views: Views,
+        order: BatchOrder,
+        *,
+        rank: int = 0,
+        workers: int = 0,
+        pin_memory: bool = False,
+        prefetch: int = 2,
+    ) -> None:
+        if len(rows) != order.samples:
+            raise ValueError(f"{len(rows)} rows but the order is of {order.samples} samples")
+        self._shards, self._rows, self._views, self._order = shards, rows, views, order
+        self._rank, self._workers, self._pin_memory, self._prefetch = rank, workers, pin_memory, prefetch
+        self.epoch, self.step = 0, 0
+        self._running: Iterator[Batch] | None = None
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return self._order.batches_per_epoch
+
+    def state_dict(self) -> dict[str, int]:
+        """Position of the next batch."""
+        return {"epoch": self.epoch, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue with the batch that `state` points to, without reading the ones before it."""
+        self.close()
+        self.epoch, self.step = state["epoch"], state["step"]
+
+    def __iter__(self) -> Iterator[Batch]:
+        running = self._running or self._start()
+        epoch = self.epoch
+        while self.epoch == epoch:
+            batch = next(running)
+            if (batch.epoch, batch.step) != (self.epoch, self.step):
+                raise RuntimeError(f"batch {batch.epoch}/{batch.step} came for {self.epoch}/{self.step}")
+            done = self.step + 1 == len(self)
+            self.epoch, self.step = (self.epoch + 1, 0) if done else (self.epoch, self.step + 1)
+            yield batch
+
+    def close(self) -> None:
+        """Stop the workers; the next `for` starts new ones."""
+        self._running = None
+
+    def _start(self) -> Iterator[Batch]:
+        self._shards.prepare_for_workers()
+        order = self._order
+        pipeline = wds.DataPipeline(
+            _OrderSource(order, self._rows, self._rank, self.epoch, self.step),
+            wds.map(_MakeViews(self._shards, self._views, order.seed), handler=wds.reraise_exception),
+            wds.batched(order.batch_size, collation_fn=_collate, partial=False),
+        )
+        loader: DataLoader[Batch] = DataLoader(
+            pipeline,
+            batch_size=None,
+            num_workers=self._workers,
+            worker_init_fn=_start_worker,
+            pin_memory=self._pin_memory,
+            prefetch_factor=self._prefetch if self._workers else None,
+        )
+        self._running = iter(loader)
+        return self._running
