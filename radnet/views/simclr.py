@@ -4,14 +4,16 @@ Colour jitter and grey scale have no meaning on CT; their place is taken by a ra
 offset, and noise. Flips keep left-right anatomy unless asked for, because laterality is information.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radnet.errors import UsageError, did_you_mean
 from radnet.views.geometry import blur, pad_to_square, random_resized_crop, rotate
-from radnet.views.window import RandomWindow, WindowPolicy
+from radnet.views.window import RandomWindow, WindowPolicy, window_policy
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,24 @@ class SimclrViews:
     mean: float = 0.5
     std: float = 0.5
     views: int = 2
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "SimclrViews":
+        """The recipe that `method.views` of a config describes.
+
+        Raises:
+            UsageError: An unknown key or window.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in settings:
+            if key not in known:
+                raise UsageError(
+                    "The SimCLR views have no setting of this name", seen=key, fix=did_you_mean(key, known)
+                )
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+        if "window" in settings:
+            values["window"] = window_policy(dict(settings["window"]))
+        return cls(**values)
 
     @property
     def channels(self) -> int:

@@ -1,0 +1,216 @@
+"""From a model's name to a frozen feature extractor: one path for every arm of a comparison."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
+from torch import nn
+
+from radnet.errors import RadnetError, UsageError
+from radnet.models.backbone import count_parameters, create_backbone, require_architecture
+from radnet.models.export import CONFIG, RADNET_KEY, read_config
+from radnet.models.names import ModelName
+from radnet.models.weights import (
+    WEIGHTS_VARIABLE,
+    hub_or_cache,
+    local_weights_directory,
+    packaged_state,
+    weights_sha256,
+)
+
+RUN_EXPORT = "export"
+"""Where a run keeps its export."""
+
+
+class WeightsUnavailableError(RadnetError):
+    """Weights that were asked for cannot be had here. They are never replaced by random ones."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to give features.
+
+    Attributes:
+        name: The name it was asked for by.
+        arm: "in-domain", "imagenet", "random" or "other".
+        backbone: Maps (B, in_chans, H, W) to (B, D); in eval mode.
+        architecture: timm's name.
+        in_chans: Channels of its input.
+        mean: Normalisation, one value a channel.
+        std: Normalisation, one value a channel.
+        weights_sha256: Hash of all tensors.
+        parameters: Number of parameters.
+        pretraining: What it was pretrained on, in words.
+        method: Pretraining method, None when there was none or it is not known.
+        synthetic: Whether it was pretrained on a phantom.
+    """
+
+    name: ModelName
+    arm: str
+    backbone: nn.Module
+    architecture: str
+    in_chans: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights_sha256: str
+    parameters: int
+    pretraining: str
+    method: str | None
+    synthetic: bool
+
+
+def load_model(name: ModelName, *, seed: int = 0, in_chans: int = 1, size: int | None = None) -> LoadedModel:
+    """Load a model for feature extraction.
+
+    Args:
+        name: See `ModelName`.
+        seed: Seed of the weights of `random:` models.
+        in_chans: Channels of `random:` models; the others bring their own.
+        size: Side of the pictures it will see, for architectures with a fixed input size; None keeps their own.
+
+    Raises:
+        UsageError: No such run, directory or architecture.
+        WeightsUnavailableError: The weights are on a hub that cannot be reached.
+    """
+    if name.scheme == "run":
+        return _from_run(name, size)
+    if name.scheme == "local-dir":
+        return _from_export(name, Path(name.value), size)
+    if name.scheme == "hf-hub":
+        return _from_hub(name, size)
+    if name.scheme == "timm":
+        return _imagenet(name, size)
+    backbone = create_backbone(name.value, in_chans=in_chans, seed=seed, **_size_arguments(name.value, size))
+    grey = (0.5,) * in_chans
+    return _loaded(name, "random", backbone, name.value, grey, grey, f"none (random weights, seed {seed})")
+
+
+def _loaded(
+    name: ModelName,
+    arm: str,
+    backbone: nn.Module,
+    architecture: str,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    pretraining: str,
+    method: str | None = None,
+    synthetic: bool = False,
+) -> LoadedModel:
+    return LoadedModel(
+        name=name,
+        arm=arm,
+        backbone=backbone.eval(),
+        architecture=architecture,
+        in_chans=len(mean),
+        mean=mean,
+        std=std,
+        weights_sha256=weights_sha256(backbone),
+        parameters=count_parameters(backbone),
+        pretraining=pretraining,
+        method=method,
+        synthetic=synthetic,
+    )
+
+
+def _from_run(name: ModelName, size: int | None) -> LoadedModel:
+    run = Path(name.value)
+    if run.is_dir() and not (run / RUN_EXPORT).is_dir():
+        raise UsageError(
+            "This run has no export: it is not finished, or the directory is no run",
+            file=run,
+            fix=f"Let the run finish, or take its newest checkpoint: radnet export {run} OUT, then local-dir:OUT",
+        )
+    return _from_export(name, run / RUN_EXPORT, size)
+
+
+def _from_export(name: ModelName, directory: Path, size: int | None) -> LoadedModel:
+    if not directory.is_dir():
+        raise UsageError(
+            f"No model at {name}", file=directory, fix="Check the path; radnet pretrain and radnet export make exports"
+        )
+    config = read_config(directory)
+    arguments = _img_size(config.get("pretrained_cfg", {}).get("fixed_input_size", False), size)
+    try:
+        backbone: nn.Module = timm.create_model(f"local-dir:{directory}", pretrained=True, num_classes=0, **arguments)
+    except (RuntimeError, KeyError, ValueError, OSError) as error:
+        raise RadnetError(
+            f"timm cannot load this export: {error}", file=directory, fix="Export the run again"
+        ) from error
+    return _with_config(name, backbone, config)
+
+
+def _with_config(name: ModelName, backbone: nn.Module, config: dict[str, Any]) -> LoadedModel:
+    """A backbone whose config.json may carry radnet's provenance; without it, the arm is "other"."""
+    settings: dict[str, Any] = backbone.pretrained_cfg  # type: ignore[assignment]
+    mean, std = tuple(settings["mean"]), tuple(settings["std"])
+    architecture = str(config.get("architecture", name.value))
+    provenance = config.get(RADNET_KEY, {}).get("provenance")
+    if provenance is None:
+        return _loaded(name, "other", backbone, architecture, mean, std, "not stated by the export")
+    sets = ", ".join(provenance["data"]) or "not stated"
+    synthetic = bool(provenance["synthetic"])
+    words = f"{sets}{' (synthetic)' if synthetic else ''}, {provenance['steps']} steps"
+    return _loaded(name, "in-domain", backbone, architecture, mean, std, words, provenance["method"], synthetic)
+
+
+def _from_hub(name: ModelName, size: int | None) -> LoadedModel:
+    try:
+        with hub_or_cache():
+            config = read_config(Path(hf_hub_download(name.value, CONFIG)).parent)
+            arguments = _img_size(config.get("pretrained_cfg", {}).get("fixed_input_size", False), size)
+            backbone: nn.Module = timm.create_model(str(name), pretrained=True, num_classes=0, **arguments)
+    except (OSError, HfHubHTTPError) as error:
+        raise _unavailable(name, error) from error
+    return _with_config(name, backbone, config)
+
+
+def _imagenet(name: ModelName, size: int | None) -> LoadedModel:
+    """A timm architecture with ImageNet weights: a local directory, an installed package, or timm's hub."""
+    require_architecture(name.value)
+    arguments = _size_arguments(name.value, size)
+    directory = local_weights_directory(name.value)
+    if directory is not None:
+        model: nn.Module = timm.create_model(f"local-dir:{directory}", pretrained=True, num_classes=0, **arguments)
+        return _with_imagenet_cfg(name, model, f"ImageNet weights from ${WEIGHTS_VARIABLE}")
+    whole: nn.Module = timm.create_model(name.value, pretrained=False)
+    state = packaged_state(name.value, whole)
+    if state is not None:
+        whole.load_state_dict(state, strict=True)
+        whole.reset_classifier(0)  # type: ignore[operator]
+        return _with_imagenet_cfg(name, whole, "ImageNet-1k, supervised (packaged weights)")
+    if not timm.list_models(name.value.split(".")[0] + "*", pretrained=True):
+        raise UsageError("timm has no pretrained weights for this architecture", seen=str(name), fix="Take another one")
+    try:
+        with hub_or_cache():
+            model = timm.create_model(name.value, pretrained=True, num_classes=0, **arguments)
+    except (OSError, HfHubHTTPError) as error:
+        raise _unavailable(name, error) from error
+    return _with_imagenet_cfg(name, model, f"timm {model.pretrained_cfg.get('tag', '')}".strip())  # type: ignore[operator, union-attr]
+
+
+def _with_imagenet_cfg(name: ModelName, backbone: nn.Module, pretraining: str) -> LoadedModel:
+    settings: dict[str, Any] = backbone.pretrained_cfg  # type: ignore[assignment]
+    mean, std = tuple(settings["mean"]), tuple(settings["std"])
+    return _loaded(name, "imagenet", backbone, name.value, mean, std, pretraining, "supervised")
+
+
+def _unavailable(name: ModelName, error: Exception) -> WeightsUnavailableError:
+    return WeightsUnavailableError(
+        f"The weights of {name} could not be fetched ({type(error).__name__})",
+        fix=f"Connect to the network, or put config.json and model.safetensors of {name.value} into "
+        f"DIRECTORY/{name.value} and set {WEIGHTS_VARIABLE}=DIRECTORY",
+    )
+
+
+def _size_arguments(architecture: str, size: int | None) -> dict[str, Any]:
+    """`img_size` for architectures that take one size only (plain ViTs); nothing for the others."""
+    require_architecture(architecture)
+    settings = timm.models.get_pretrained_cfg(architecture)
+    return _img_size(bool(settings is not None and settings.fixed_input_size), size)
+
+
+def _img_size(fixed: bool, size: int | None) -> dict[str, Any]:
+    return {"img_size": size} if fixed and size is not None else {}

@@ -1,0 +1,1 @@
+"""Floor 6: methods of self-supervised pretraining and the loop that runs them."""

@@ -1,0 +1,56 @@
+"""What a pretraining method is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from radnet.shards.stream import Views
+
+
+class Method(nn.Module, ABC):
+    """A pretraining method: a module that turns views into a loss.
+
+    Attributes:
+        backbone: What is exported.
+        views: The recipe that the loader's workers run.
+    """
+
+    backbone: nn.Module
+    views: Views
+
+    @abstractmethod
+    def forward(self, views: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Loss of one batch.
+
+        Args:
+            views: One tensor (B, C, H, W) a view, in the order of the recipe.
+
+        Returns:
+            "loss" (scalar, float32, to be minimised) and other named scalars for the log.
+        """
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Trainable parameters for the optimizer; norms, biases, tokens and positions are not decayed.
+
+        Args:
+            weight_decay: Decay of all other parameters.
+        """
+        spared: set[str] = set()
+        for prefix, module in self.named_modules():
+            names = getattr(module, "no_weight_decay", None)
+            if callable(names):
+                spared |= {f"{prefix}.{name}" if prefix else name for name in names()}
+        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                groups[parameter.ndim > 1 and name not in spared].append(parameter)
+        return [
+            {"params": groups[True], "weight_decay": weight_decay},
+            {"params": groups[False], "weight_decay": 0.0},
+        ]
+
+    def after_step(self, step: int) -> None:
+        """Called after every optimizer step, for teachers that follow by moving average."""

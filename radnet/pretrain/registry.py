@@ -1,0 +1,24 @@
+"""The methods by name. A new method is one file here, one YAML in configs/method/, and one line below."""
+
+from collections.abc import Callable
+from typing import Any
+
+from radnet.errors import UsageError, did_you_mean
+from radnet.pretrain.method import Method
+from radnet.pretrain.simclr import SimCLR
+
+METHODS: dict[str, Callable[..., Method]] = {"simclr": SimCLR}
+
+
+def build_method(
+    settings: dict[str, Any], backbone: str, *, seed: int, backbone_arguments: dict[str, Any] | None = None
+) -> Method:
+    """The method that `configs/method/*.yaml` describes, on a backbone with fresh weights.
+
+    Raises:
+        UsageError: Unknown method, backbone, or setting.
+    """
+    name = str(settings.get("name"))
+    if name not in METHODS:
+        raise UsageError("Unknown pretraining method", seen=name, fix=did_you_mean(name, METHODS))
+    return METHODS[name](backbone, settings, seed=seed, backbone_arguments=backbone_arguments or {})

@@ -1,0 +1,74 @@
+"""SimCLR: two views of a slice attract, all other slices of the global batch repel (arXiv 2002.05709).
+
+Shape legend: B slices on this rank, D features, P projection.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightly.loss import NTXentLoss
+from lightly.models.modules.heads import SimCLRProjectionHead
+from pydantic import BaseModel, ConfigDict, Field
+from torch import distributed, nn
+
+from radnet.configs import validated
+from radnet.models import create_backbone, embedding_size
+from radnet.pretrain.method import Method
+from radnet.views import SimclrViews
+
+
+class SimclrSettings(BaseModel):
+    """`configs/method/simclr.yaml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    temperature: float = Field(gt=0)
+    hidden_dim: int = Field(gt=0)
+    output_dim: int = Field(gt=0)
+    views: dict[str, Any]
+
+
+class SimCLR(Method):
+    """SimCLR on any timm backbone.
+
+    The loss is lightly's, in float32, with negatives gathered from all ranks (exact gradients).
+
+    Args:
+        backbone: timm's name of the architecture.
+        settings: `configs/method/simclr.yaml` as a dictionary.
+        seed: Seed of the initial weights.
+        backbone_arguments: More arguments of `timm.create_model`.
+    """
+
+    def __init__(
+        self, backbone: str, settings: dict[str, Any], *, seed: int, backbone_arguments: dict[str, Any]
+    ) -> None:
+        super().__init__()
+        own = validated(SimclrSettings, settings, "method=simclr")
+        recipe = SimclrViews.from_settings(own.views)
+        self.views = recipe
+        self.backbone: nn.Module = create_backbone(backbone, in_chans=recipe.channels, seed=seed, **backbone_arguments)
+        features = embedding_size(self.backbone, recipe.channels, recipe.size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + 1)
+            self.head = SimCLRProjectionHead(features, own.hidden_dim, own.output_dim)
+        gather = distributed.is_initialized() and distributed.get_world_size() > 1
+        self.loss = NTXentLoss(temperature=own.temperature, gather_distributed=gather)
+
+    def forward(self, views: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """See `Method.forward`; `views` are two tensors (B, C, H, W).
+
+        Returns:
+            "loss", and "embedding_std": mean standard deviation of the L2-normalised projections over the batch; it
+            falls to 0 when the network collapses and is 1/sqrt(P) when they fill the sphere.
+        """
+        first, second = views
+        features = self.backbone(torch.cat([first, second]))
+        with torch.autocast(features.device.type, enabled=False):
+            projected = self.head(features.float())
+            one, two = projected.chunk(2)
+            loss = self.loss(one, two)
+            spread = nn.functional.normalize(projected.detach(), dim=1).std(dim=0).mean()
+        return {"loss": loss, "embedding_std": spread}
