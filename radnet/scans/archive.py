@@ -1,0 +1,187 @@
+"""The archive: which series it holds, and each of them as a scan."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from radnet.console import progress
+from radnet.files import require_directory
+from radnet.scans import slice_labels
+from radnet.scans.describe import Describer
+from radnet.scans.dicom_file import looks_like_dicom
+from radnet.scans.dicom_groups import DicomEntry, group_series
+from radnet.scans.dicom_headers import DicomHeader, read_header
+from radnet.scans.dicom_series import read_dicom_series
+from radnet.scans.keys import KeyedHash
+from radnet.scans.masks import read_mask
+from radnet.scans.metadata import MetadataTable, read_metadata
+from radnet.scans.nifti import NiftiHeader, is_nifti_name, read_nifti, read_nifti_header
+from radnet.scans.orientation import spacing_of, to_canonical
+from radnet.scans.scan import Scan
+from radnet.scans.sources import Inventory, RefusedError, Reject, SeriesSource, UnreadableSeries
+from radnet.scans.walk import ArchiveFile, walk_archive
+
+__all__ = ["Inventory", "Reject", "SeriesSource", "UnreadableSeries", "read_series", "take_inventory"]
+
+FILES_A_TASK = 64
+START_BYTES = 132
+OTHER_VOLUMES = (".mha", ".mhd", ".nrrd", ".nhdr", ".hdr", ".img", ".mgz", ".mgh")
+PROBLEMS = {
+    "directory": ("unreadable", "The directory cannot be listed"),
+    "link": ("unreadable", "The link leads nowhere"),
+    "special": ("not_an_image", "This is no regular file"),
+    "repeat": ("duplicate_file", "A link to a file that is in the archive anyway"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a file is not used; what `RefusedError` said, in a form that travels between processes."""
+
+    reason: str
+    sentence: str
+
+
+def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = None, jobs: int = 1) -> Inventory:
+    """Find all series of an archive from the headers of its files.
+
+    DICOM files are recognised by their content, whatever they are called, NIfTI files by .nii and .nii.gz. Links to
+    directories are followed, each directory once. NIfTI files name no patient: without a `patient` in the metadata,
+    the directory that holds the file stands for the patient, so that no person is split; scans of several people in
+    one directory then count as one patient.
+
+    Args:
+        root: The archive.
+        hasher: Makes the keys.
+        metadata: A metadata CSV (columns in `radnet.scans.metadata.read_metadata`); None takes `metadata.csv` of the
+            archive when there is one. Labels of slices are read from `slices.csv` beside it.
+        jobs: Number of processes that read headers.
+
+    Raises:
+        UsageError: The archive is no directory, or the metadata are malformed or do not fit the archive.
+    """
+    require_directory(root, "an archive of scans")
+    table = read_metadata(metadata, root)
+    labels_file = (table.file.parent if table.file else root) / slice_labels.FILE_NAME
+    labels = slice_labels.read_slice_labels(labels_file, root)
+    files = walk_archive(root)
+    tables = {path.resolve() for path in (table.file, labels_file) if path is not None}
+    describer = Describer(root, hasher, table, labels)
+    refused: list[Reject] = []
+    candidates: list[ArchiveFile] = []
+    for file in files:
+        refusal = _refusal_by_name(file, table, tables)
+        if refusal is None:
+            candidates.append(file)
+        else:
+            count = 0 if file.problem == "directory" else 1
+            refused.append(replace(describer.reject(file.path, refusal.reason, refusal.sentence), files=count))
+    dicom: list[DicomEntry] = []
+    series: list[SeriesSource] = []
+    for file, found in zip(candidates, _inspect_all(candidates, jobs), strict=True):
+        covering = table.row_of(file.real_path)
+        row_path, row = covering if covering else (None, None)
+        if isinstance(found, Refusal):
+            refused.append(describer.reject(file.path, found.reason, found.sentence))
+        elif row is not None and row.modality not in (None, "CT"):
+            refused.append(describer.reject(file.path, "modality", "The metadata name another modality than CT"))
+        elif isinstance(found, DicomHeader):
+            dicom.append(DicomEntry(file.path, found, row, row_path))
+        else:
+            series.append(describer.nifti_source(file, found, row))
+    for group in group_series(dicom):
+        source, copies = describer.dicom_source(group)
+        series.append(source)
+        refused += copies
+    describer.require_all_used(files)
+    rejects = tuple(sorted(refused, key=lambda reject: reject.path))
+    seen = sum(file.problem != "directory" for file in files)
+    return Inventory(tuple(sorted(series, key=lambda item: (item.patient_key, item.series_key))), rejects, seen)
+
+
+def read_series(source: SeriesSource) -> tuple[Scan, tuple[Reject, ...]]:
+    """Read one series.
+
+    Args:
+        source: From an inventory.
+
+    Returns:
+        The scan, and the files of the series that were left out of it.
+
+    Raises:
+        UnreadableSeries: No scan can be made of it; its rejects stand for all files of the series.
+    """
+    volume = read_dicom_series(source) if source.kind == "dicom" else read_nifti(source)
+    turned, affine = to_canonical(volume.hu, volume.affine)
+    hu = np.asarray(turned, dtype=np.int16)
+    if source.slice_labels and (volume.holes or len(hu) != source.slices):
+        sentence = "A slice is missing, so the numbers in slices.csv do not fit any more"
+        raise source.unreadable("slice_labels", sentence, volume.rejects)
+    try:
+        mask = read_mask(source.mask, hu, affine) if source.mask else None
+    except RefusedError as refused:
+        raise source.unreadable(refused.reason, refused.sentence, volume.rejects) from refused
+    scan = Scan(
+        hu=hu,
+        affine=affine,
+        spacing_mm=spacing_of(affine),
+        modality=source.modality,
+        patient_key=source.patient_key,
+        series_key=source.series_key,
+        tags=replace(source.tags, notes=tuple(sorted({*source.tags.notes, *volume.notes}))),
+        slice_labels=slice_labels.labels_by_slice(len(hu), source.labels, source.slice_labels),
+        mask=mask,
+    )
+    return scan, volume.rejects
+
+
+def _refusal_by_name(file: ArchiveFile, table: MetadataTable, tables: set[Path]) -> Refusal | None:
+    """Refuse what need not be opened."""
+    if file.problem:
+        return Refusal(*PROBLEMS[file.problem])
+    if file.real_path in tables:
+        return Refusal("metadata", "A table about the scans")
+    if file.real_path in table.masks:
+        return Refusal("mask", "The mask of a scan, used with it")
+    if file.path.suffix.lower() == ".json" and any(
+        file.real_path.with_suffix(suffix) in table.masks for suffix in (".nii", ".nii.gz")
+    ):
+        return Refusal("metadata", "A description of a mask")
+    if file.path.name.lower().endswith(OTHER_VOLUMES):
+        return Refusal("unsupported_format", "A volume in a format that is not read; convert it to NIfTI")
+    return None
+
+
+def _inspect_all(files: Sequence[ArchiveFile], jobs: int) -> Iterator[DicomHeader | NiftiHeader | Refusal]:
+    """Read all headers, in the order of `files`."""
+    chunks = [[file.path for file in files[at : at + FILES_A_TASK]] for at in range(0, len(files), FILES_A_TASK)]
+    work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_inspect_chunk)(chunk) for chunk in chunks)
+    with progress("reading headers", len(files)) as meter:
+        for results in work:
+            meter.advance(len(results))
+            yield from results
+
+
+def _inspect_chunk(paths: Sequence[Path]) -> list[DicomHeader | NiftiHeader | Refusal]:
+    return [_inspect(path) for path in paths]
+
+
+def _inspect(path: Path) -> DicomHeader | NiftiHeader | Refusal:
+    """Read one header, or say why there is none."""
+    try:
+        if is_nifti_name(path):
+            return read_nifti_header(path)
+        with path.open("rb") as opened:
+            start = opened.read(START_BYTES)
+        if looks_like_dicom(start):
+            return read_header(path)
+    except RefusedError as refused:
+        return Refusal(refused.reason, refused.sentence)
+    except OSError as error:
+        return Refusal("unreadable", f"The file cannot be opened ({type(error).__name__})")
+    if not start:
+        return Refusal("not_an_image", "The file is empty")
+    return Refusal("not_an_image", "The content is neither DICOM nor NIfTI")

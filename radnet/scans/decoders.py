@@ -1,0 +1,56 @@
+"""Which compressed pixel data can be decoded, and with what."""
+
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    JPEG2000MC,
+    UID,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
+
+from radnet.scans.sources import RefusedError
+
+LOSSY_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
+MAYBE_LOSSY_SYNTAXES = frozenset({JPEG2000, JPEG2000MC, HTJ2K})
+"""Allow both; taken for lossy unless the header denies it."""
+
+PREFERRED_PLUGINS = ("pyjpegls", "gdcm", "pylibjpeg", "pydicom", "pillow")
+JPEG_SYNTAXES = frozenset(
+    {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless}
+)
+"""Here pydicom's pylibjpeg plugin would call pylibjpeg-libjpeg, whose licence (GPL) does not fit this project."""
+
+
+def syntax_name(syntax: UID) -> str:
+    """A transfer syntax for use in a sentence."""
+    return str(syntax.name) if syntax.name != str(syntax) else "an unknown transfer syntax"
+
+
+def decoding_plugin(syntax: UID) -> str:
+    """The plugin to decode `syntax` with; empty where pydicom needs none.
+
+    Raises:
+        RefusedError: No decoder is installed, or nobody writes one ("transfer_syntax").
+    """
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise RefusedError("transfer_syntax", f"Pixels stored as {syntax_name(syntax)} cannot be decoded") from error
+    if not syntax.is_encapsulated:
+        return ""
+    available = decoder.available_plugins
+    for plugin in PREFERRED_PLUGINS:
+        if plugin in available and not (plugin == "pylibjpeg" and syntax in JPEG_SYNTAXES):
+            return plugin
+    raise RefusedError("transfer_syntax", f"No decoder is installed for {syntax_name(syntax)}")
+
+
+def require_decoder(syntax: UID) -> None:
+    """Refuse a file whose pixels cannot be decoded here; see `decoding_plugin`."""
+    decoding_plugin(syntax)

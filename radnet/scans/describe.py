@@ -1,0 +1,168 @@
+"""From headers and metadata to `SeriesSource`: keys, tags and labels. Identifiers end here."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from radnet.errors import UsageError
+from radnet.scans.dicom_groups import DicomGroup, patient_of, repeated_files
+from radnet.scans.keys import KeyedHash
+from radnet.scans.metadata import MetadataRow, MetadataTable
+from radnet.scans.nifti import NiftiHeader
+from radnet.scans.regions import METADATA_SOURCE, RegionMatch, body_region_of
+from radnet.scans.scan import UNKNOWN_REGION, ScanTags
+from radnet.scans.sources import Reject, SeriesSource
+from radnet.scans.walk import ArchiveFile
+
+SliceLabels = Mapping[Path, Mapping[int, tuple[tuple[str, str], ...]]]
+
+
+@dataclass(frozen=True)
+class Describer:
+    """Describes the series of one archive.
+
+    Attributes:
+        root: The archive.
+        hasher: Makes the keys.
+        table: The metadata.
+        labels: Real path of a series -> labels of its slices.
+    """
+
+    root: Path
+    hasher: KeyedHash
+    table: MetadataTable
+    labels: SliceLabels
+
+    def reject(self, path: Path, reason: str, sentence: str) -> Reject:
+        """A reject for one file."""
+        return Reject(self._relative(path), self._file_key(path), reason, sentence)
+
+    def nifti_source(self, file: ArchiveFile, header: NiftiHeader, row: MetadataRow | None) -> SeriesSource:
+        """The series of one NIfTI file."""
+        relative = self._relative(file.path)
+        named = row is not None and row.patient is not None
+        patient = row.patient if row and row.patient else f"directory\0{Path(relative).parent.as_posix()}"
+        tags = _tags(ScanTags(source="nifti", notes=() if named else ("patient_from_directory",)), row)
+        return SeriesSource(
+            kind="nifti",
+            root=self.root,
+            files=(file.path,),
+            file_keys=(self._file_key(file.path),),
+            name=relative,
+            patient_key=self.hasher.key("patient", patient),
+            series_key=self.hasher.key("series", relative),
+            slices=header.slices,
+            modality="CT",
+            tags=tags,
+            declared_hu=row is not None and row.modality == "CT",
+            mask=row.mask if row else None,
+            labels=row.labels if row else (),
+            slice_labels=self._slice_labels(file.real_path, header.slices),
+        )
+
+    def dicom_source(self, group: DicomGroup) -> tuple[SeriesSource, list[Reject]]:
+        """The series of a group of DICOM files, and the copies among its files."""
+        group, copies = repeated_files(group)
+        first = group.entries[0]
+        header, row = first.header, first.row
+        files = tuple(entry.path for entry in group.entries)
+        slices = group.slices()
+        match = body_region_of(dict(header.texts))
+        notes = ["no_patient_id"] if not (header.patient_id or (row and row.patient)) else []
+        if not header.hu_declared:
+            notes.append("unit_unspecified")
+        tags = ScanTags(
+            body_region=match.region,
+            region_source=match.source,
+            manufacturer=header.manufacturer,
+            kernel=header.kernel,
+            kvp=header.kvp,
+            slice_thickness_mm=header.slice_thickness_mm,
+            contrast=header.contrast,
+            source="dicom",
+            lossy=header.lossy,
+            synthetic=header.synthetic,
+            notes=tuple(sorted(notes)),
+        )
+        source = SeriesSource(
+            kind="dicom",
+            root=self.root,
+            files=files,
+            file_keys=tuple(self._file_key(path) for path in files),
+            name=self._relative(Path(os.path.commonpath([path.parent for path in files]))),
+            patient_key=self.hasher.key("patient", patient_of(group)),
+            series_key=self.hasher.key("series", group.identity),
+            slices=slices,
+            modality="CT",
+            tags=_tags(tags, row),
+            declared_hu=all(entry.header.hu_declared for entry in group.entries)
+            or (row is not None and row.modality == "CT"),
+            mask=row.mask if row else None,
+            labels=row.labels if row else (),
+            slice_labels=self._slice_labels(self._labelled_path(group), slices),
+        )
+        sentence = "A copy of another file of the series, byte for byte"
+        return source, [self.reject(entry.path, "duplicate_file", sentence) for entry in copies]
+
+    def require_all_used(self, files: Sequence[ArchiveFile]) -> None:
+        """Refuse metadata rows to which no file of the archive belongs.
+
+        Raises:
+            UsageError: There is such a row.
+        """
+        covered = {row_path for file in files if (found := self.table.row_of(file.real_path)) for row_path in found[:1]}
+        for path, row in self.table.rows.items():
+            if path not in covered:
+                raise UsageError(
+                    f"Line {row.line}: no file of the archive belongs to this row",
+                    seen=row.path,
+                    file=self.table.file,
+                    fix="Correct the path or remove the row",
+                )
+
+    def _labelled_path(self, group: DicomGroup) -> Path | None:
+        """The path in slices.csv that covers a group of DICOM files."""
+        real = group.entries[0].path.resolve()
+        return next((place for place in (real, *real.parents) if place in self.labels), None)
+
+    def _slice_labels(self, path: Path | None, slices: int) -> tuple[tuple[int, tuple[tuple[str, str], ...]], ...]:
+        if path is None or path not in self.labels:
+            return ()
+        found = self.labels[path]
+        if max(found) >= slices:
+            raise UsageError(
+                f"slices.csv names slice {max(found)} of a series with {slices} slices",
+                seen=self._relative(path),
+                fix="Slices are counted from 0 at the most inferior one",
+            )
+        return tuple(sorted(found.items()))
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+
+    def _file_key(self, path: Path) -> str:
+        return self.hasher.key("file", self._relative(path))
+
+
+def _tags(tags: ScanTags, row: MetadataRow | None) -> ScanTags:
+    """Tags of the header with those of the metadata put over them."""
+    if row is None:
+        return tags
+    region = RegionMatch(tags.body_region, tags.region_source)
+    if row.body_region is not None:
+        known = row.body_region != UNKNOWN_REGION
+        region = RegionMatch(row.body_region, METADATA_SOURCE if known else "")
+    return ScanTags(
+        body_region=region.region,
+        region_source=region.source,
+        manufacturer=row.manufacturer or tags.manufacturer,
+        kernel=row.kernel or tags.kernel,
+        kvp=row.kvp or tags.kvp,
+        slice_thickness_mm=row.slice_thickness_mm or tags.slice_thickness_mm,
+        contrast=tags.contrast if row.contrast is None else row.contrast,
+        source=tags.source,
+        lossy=tags.lossy,
+        synthetic=tags.synthetic if row.synthetic is None else row.synthetic,
+        notes=tags.notes,
+    )

@@ -1,0 +1,70 @@
+"""Opening a DICOM file, with or without the 128-byte preamble, whatever it is called."""
+
+from pathlib import Path
+
+import pydicom
+from pydicom import FileDataset
+from pydicom.errors import InvalidDicomError
+
+from radnet.scans.quiet import quiet_readers
+from radnet.scans.sources import RefusedError
+
+PREAMBLE_BYTES = 128
+BARE_GROUPS = (0x0002, 0x0008)
+"""Groups with which a data set without preamble may begin."""
+
+
+def looks_like_dicom(start: bytes) -> bool:
+    """Whether a file that begins with these bytes (132 are needed) may be a DICOM file.
+
+    Besides the regular magic word this accepts data sets without preamble, as old archives and some exports hold
+    them: they begin with a low element of group 0002 or 0008, in either byte order.
+    """
+    if start[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM":
+        return True
+    if len(start) < 8:
+        return False
+    return any(
+        int.from_bytes(start[:2], order) in BARE_GROUPS and int.from_bytes(start[2:4], order) <= 0x18
+        for order in ("little", "big")
+    )
+
+
+def open_dicom(path: Path, keywords: tuple[str, ...] | None = None) -> FileDataset:
+    """Read a DICOM file.
+
+    Args:
+        path: The file.
+        keywords: Read these elements only, and nothing from the pixel data on; None reads everything.
+
+    Returns:
+        The data set; its file meta always names a transfer syntax.
+
+    Raises:
+        RefusedError: Not readable as DICOM ("unreadable", "truncated").
+    """
+    tags: list[str] | None = list(keywords) if keywords else None
+    with quiet_readers():
+        try:
+            try:
+                dataset = pydicom.dcmread(path, stop_before_pixels=keywords is not None, specific_tags=tags)
+            except InvalidDicomError:
+                dataset = pydicom.dcmread(path, stop_before_pixels=keywords is not None, specific_tags=tags, force=True)
+            if "TransferSyntaxUID" not in dataset.file_meta:
+                _name_transfer_syntax(dataset)
+        except RefusedError:
+            raise
+        except EOFError as error:
+            raise RefusedError("truncated", "The file ends in the middle of a data element") from error
+        except Exception as error:  # a damaged file can make the parser raise anything
+            raise RefusedError("unreadable", f"The DICOM header cannot be read ({type(error).__name__})") from error
+    return dataset
+
+
+def _name_transfer_syntax(dataset: FileDataset) -> None:
+    """Fill in the syntax that the parser found by itself in a file without file meta."""
+    implicit, little = dataset.original_encoding
+    if len(dataset) == 0 or implicit is None or little is None:
+        raise RefusedError("unreadable", "The file meta names no transfer syntax and no data element can be read")
+    syntax = pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian if implicit else syntax

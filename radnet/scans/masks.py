@@ -1,0 +1,51 @@
+"""Reference masks: label maps on exactly the grid of their scan."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radnet.scans.nifti import load_voxels
+from radnet.scans.orientation import to_canonical
+from radnet.scans.sources import RefusedError
+
+AFFINE_TOLERANCE_MM = 1e-2
+CORNER_TOLERANCE_VOXELS = 0.5
+
+
+def read_mask(path: Path, hu: NDArray[np.int16], affine: NDArray[np.float64]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Read a NIfTI mask and bring it into the canonical orientation.
+
+    Args:
+        path: The mask.
+        hu: The scan, canonical, shape (Z, Y, X).
+        affine: Its canonical affine.
+
+    Returns:
+        uint8 where all labels fit, else uint16; shape (Z, Y, X).
+
+    Raises:
+        RefusedError: "mask_grid", "mask_values" or "mask_unreadable".
+    """
+    try:
+        values, mask_affine, _ = load_voxels(path)
+    except RefusedError as refused:
+        raise RefusedError("mask_unreadable", f"The mask cannot be used: {refused.sentence}") from refused
+    voxels, mask_affine = to_canonical(values, mask_affine)
+    if voxels.shape != hu.shape:
+        raise RefusedError("mask_grid", f"The mask has the shape {voxels.shape} and the scan {hu.shape} (Z, Y, X)")
+    if not _same_grid(affine, mask_affine, hu.shape):
+        raise RefusedError("mask_grid", "The mask has the shape of the scan but lies elsewhere in space")
+    if not np.isfinite(voxels).all() or voxels.min() < 0 or voxels.max() > 65535 or (voxels % 1 != 0).any():
+        raise RefusedError("mask_values", "The mask holds values that are no label numbers (0 to 65535)")
+    return voxels.astype(np.uint8) if voxels.max() <= 255 else voxels.astype(np.uint16)
+
+
+def _same_grid(affine: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]) -> bool:
+    """Whether two canonical affines agree, also at the far corners where small differences add up."""
+    far = np.array(shape[::-1]) - 1
+    corners = np.array([[x, y, z, 1] for x in (0, far[0]) for y in (0, far[1]) for z in (0, far[2])])
+    apart_mm = np.linalg.norm((corners @ (affine - other).T)[:, :3], axis=1).max()
+    smallest_mm = np.linalg.norm(affine[:3, :3], axis=0).min()
+    close = np.allclose(affine, other, rtol=0, atol=AFFINE_TOLERANCE_MM)
+    return bool(close and apart_mm <= CORNER_TOLERANCE_VOXELS * smallest_mm)

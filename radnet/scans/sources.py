@@ -1,0 +1,123 @@
+"""What passes between the inventory of an archive and the reading of its series."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from radnet.scans.scan import ScanTags
+
+
+class RefusedError(Exception):
+    """A file is not used; raised and caught inside `radnet.scans`.
+
+    Args:
+        reason: Stable code.
+        sentence: What was wrong, without any identifier.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        self.reason, self.sentence = reason, sentence
+        super().__init__(reason, sentence)
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A file or series that is not used.
+
+    Attributes:
+        path: Relative to the archive. For the terminal only: it may identify, so it never enters a set.
+        file_key: Keyed hash of the relative path (of the first file for a whole series), 32 hex digits.
+        reason: Stable code: "not_an_image", "truncated", "modality", …
+        sentence: What was wrong; holds no path, name, id, date or UID.
+        files: How many files it stands for; 0 for a directory that cannot be opened.
+    """
+
+    path: str
+    file_key: str
+    reason: str
+    sentence: str
+    files: int = 1
+
+
+class UnreadableSeries(Exception):  # noqa: N818 - the name says what was met, as StopIteration does
+    """No scan can be made of a series.
+
+    Args:
+        reason: Stable code.
+        sentence: What was wrong, without any identifier.
+        rejects: Stand together for every file of the series, each exactly once.
+    """
+
+    def __init__(self, reason: str, sentence: str, rejects: tuple[Reject, ...] = ()) -> None:
+        self.reason, self.sentence, self.rejects = reason, sentence, rejects
+        super().__init__(reason, sentence, rejects)
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.sentence}"
+
+
+@dataclass(frozen=True)
+class SeriesSource:
+    """One series as its headers tell it: a cheap unit of work that can be sent to another process.
+
+    Attributes:
+        kind: "dicom" or "nifti".
+        root: The archive.
+        files: Absolute or archive-relative paths that can be opened, sorted.
+        file_keys: Keyed hash of each file's path relative to the archive, in the order of `files`.
+        name: Path of the file, or of the directory common to all files, relative to the archive. For messages on
+            the terminal only: it may identify, so it never enters a set.
+        patient_key: Keyed hash of the patient, 32 hex digits.
+        series_key: Keyed hash of the series, 32 hex digits.
+        slices: Number of slices in canonical orientation, from the headers.
+        modality: DICOM modality code, "CT".
+        tags: Everything that the headers and the metadata say; reading adds notes.
+        declared_hu: Whether headers or metadata declare Hounsfield units; if not, the values must look like them.
+        mask: NIfTI file of the series' mask.
+        labels: (name, value) pairs that hold for every slice.
+        slice_labels: (slice, ((name, value), …)) from slices.csv, slices counted from inferior.
+    """
+
+    kind: Literal["dicom", "nifti"]
+    root: Path
+    files: tuple[Path, ...]
+    file_keys: tuple[str, ...]
+    name: str
+    patient_key: str
+    series_key: str
+    slices: int
+    modality: str
+    tags: ScanTags
+    declared_hu: bool = False
+    mask: Path | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    slice_labels: tuple[tuple[int, tuple[tuple[str, str], ...]], ...] = ()
+
+    def reject_file(self, index: int, reason: str, sentence: str) -> Reject:
+        """A reject for the file at `index`."""
+        path = self.files[index].relative_to(self.root).as_posix()
+        return Reject(path, self.file_keys[index], reason, sentence)
+
+    def unreadable(self, reason: str, sentence: str, rejects: tuple[Reject, ...] = ()) -> UnreadableSeries:
+        """The error for the whole series; `rejects` are files that were already refused for reasons of their own."""
+        left = len(self.files) - sum(reject.files for reject in rejects)
+        if left:
+            rejects = (*rejects, Reject(self.name, self.file_keys[0], reason, sentence, left))
+        return UnreadableSeries(reason, sentence, rejects)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What an archive holds.
+
+    Every file is in exactly one series or reject: `files_seen` is the sum of both.
+
+    Attributes:
+        series: Sorted by (patient_key, series_key).
+        rejects: Sorted by path.
+        files_seen: Number of files under the archive.
+    """
+
+    series: tuple[SeriesSource, ...]
+    rejects: tuple[Reject, ...]
+    files_seen: int
