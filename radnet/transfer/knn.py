@@ -129,4 +129,4 @@ def vote(
     cells = rows[there] * classes + target[neighbour[there]]
     votes = np.bincount(cells, weights=weight[there], minlength=len(neighbour) * classes).reshape(-1, classes)
     total = votes.sum(1, keepdims=True)
-    return np.divide(votes, total, out=np.full_like(votes, 1 / classes), where=total > 0)
+    return np.asarray(np.divide(votes, total, out=np.full_like(votes, 1 / classes), where=total > 0))
