@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 from huggingface_hub import hf_hub_download
@@ -23,6 +23,10 @@ from radnet.models.weights import (
 
 RUN_EXPORT = "export"
 """Where a run keeps its export."""
+
+
+Arm = Literal["in-domain", "imagenet", "random", "other"]
+"""Side of a comparison that a model stands on."""
 
 
 class WeightsUnavailableError(RadnetError):
@@ -49,7 +53,7 @@ class LoadedModel:
     """
 
     name: ModelName
-    arm: str
+    arm: Arm
     backbone: nn.Module
     architecture: str
     in_chans: int
@@ -90,7 +94,7 @@ def load_model(name: ModelName, *, seed: int = 0, in_chans: int = 1, size: int |
 
 def _loaded(
     name: ModelName,
-    arm: str,
+    arm: Arm,
     backbone: nn.Module,
     architecture: str,
     mean: tuple[float, ...],

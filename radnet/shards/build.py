@@ -14,7 +14,7 @@ from radnet.console import progress, say
 from radnet.errors import RadnetError, UsageError
 from radnet.files import new_directory, require_directory, require_new_directory
 from radnet.hashing import settings_hash, sha256_of_file
-from radnet.scans.archive import Inventory, Reject, SeriesSource, UnreadableSeriesError, read_series, take_inventory
+from radnet.scans.archive import Inventory, Reject, SeriesSource, UnreadableSeries, read_series, take_inventory
 from radnet.scans.keys import KeyedHash
 from radnet.shards import manifest as manifests
 from radnet.shards.rows import samples_of
@@ -123,8 +123,8 @@ def _encoded_series(
 def _encode_series(source: SeriesSource, settings: BuildSettings) -> tuple[list[Sample], tuple[Reject, ...]]:
     try:
         scan, rejects = read_series(source)
-    except UnreadableSeriesError as error:
-        return [], error.rejects_of(source)
+    except UnreadableSeries as error:
+        return [], error.rejects
     return list(samples_of(scan, settings.split_fractions)), rejects
 
 

@@ -110,7 +110,7 @@ def _collate(samples: list[tuple[_Ticket, list[NDArray[np.floating[Any]]]]]) -> 
     )
 
 
-def _start_worker(_: int) -> None:
+def start_worker(_: int) -> None:
     """One thread for every library in a loader worker: the workers are the parallelism."""
     cv2.setNumThreads(1)
     codec.use_one_thread()
@@ -179,7 +179,7 @@ class Stream:
             pipeline,
             batch_size=None,
             num_workers=self._workers,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             pin_memory=self._pin_memory,
             prefetch_factor=self._prefetch if self._workers else None,
         )

@@ -1,0 +1,66 @@
+"""Top floor: the command line. Commands import what they need when they run, so that `--help` is quick.
+
+Exit codes: 0 done, 1 the work failed, 2 the call was wrong. An error is one paragraph; `--debug`, anywhere in the
+command, shows the traceback.
+"""
+
+import os
+import sys
+import traceback
+import warnings
+
+import click
+import typer
+from rich.console import Console
+
+from radnet.cli import data, experiments
+from radnet.console import is_main_process
+from radnet.errors import RadnetError
+
+EPILOG = (
+    "A model is named the same way everywhere: run:PATH, local-dir:PATH, hf-hub:ORG/NAME, timm:NAME (its ImageNet "
+    "weights), random:NAME."
+)
+
+app = typer.Typer(
+    name="radnet",
+    help="Should we pretrain on our own CT scans, or are ImageNet weights just as good? From an archive to an answer.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+experiments.register(app)
+data.register(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and leave with its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    if not debug:
+        warnings.filterwarnings("ignore")
+    try:
+        code = app([word for word in given if word != "--debug"], standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except RadnetError as error:
+        _explain(error, str(error), debug)
+        sys.exit(error.exit_code)
+    except click.exceptions.ClickException as error:
+        _explain(error, f"{error.format_message()}. Try: radnet --help", debug)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _explain(None, "Stopped by the keyboard.", debug)
+        sys.exit(130)
+    except Exception as error:  # the last resort: nobody should meet a bare traceback
+        _explain(error, f"Something unforeseen: {type(error).__name__}: {error}. Run it again with --debug.", debug)
+        sys.exit(1)
+
+
+def _explain(error: Exception | None, text: str, debug: bool) -> None:
+    if debug and error is not None:
+        traceback.print_exception(error)
+    if is_main_process() or "RANK" not in os.environ:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {text}", style="red", markup=False)

@@ -1,0 +1,91 @@
+"""Experiment verbs: Hydra overrides, key=value."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Hydra overrides: key=value. The defaults and their meaning stand in configs/.", metavar="KEY=VALUE…"
+    ),
+]
+Results = Annotated[Path, typer.Option(help="Directory of result records; the leaderboard is written there.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the experiment verbs to the command line."""
+    app.command("demo")(demo)
+    app.command("pretrain")(pretrain)
+    app.command("evaluate")(evaluate)
+    app.command("leaderboard")(leaderboard)
+    tasks = typer.Typer(no_args_is_help=True, help="Transfer tasks.")
+    tasks.command("list")(task_list)
+    app.add_typer(tasks, name="task")
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(help="Where scans, shards and the run go.")] = Path("runs/demo"),
+    results: Results = Path("results"),
+    patients: Annotated[
+        int | None, typer.Option(min=8, help="Synthetic patients; fewer is quicker and says less.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of pretraining; fewer is quicker and worse.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """The whole path on synthetic scans: archive, shards, pretraining, comparison, leaderboard."""
+    from radnet.cli.demo import run_demo
+
+    run_demo(out, results, patients=patients, epochs=epochs, overwrite=overwrite)
+
+
+def pretrain(overrides: Overrides = None) -> None:
+    """Pretrain a backbone: radnet pretrain data=SET backbone=resnet50 epochs=100.
+
+    Several processes: torchrun --standalone --nproc-per-node 2 -m radnet pretrain data=SET …
+    The same command again continues an unfinished run.
+    """
+    from radnet.pretrain.run import pretrain as run
+
+    run(overrides or [])
+
+
+def evaluate(overrides: Overrides = None) -> None:
+    """Compare models on a task: radnet evaluate model=[run:R,timm:NAME,random:NAME] data=SET task=body_region.
+
+    protocol=linear (default) or protocol=knn. A record a model goes to results=DIRECTORY.
+    """
+    from radnet.console import show
+    from radnet.leaderboard import render_terminal
+    from radnet.transfer.run import evaluate_from_overrides
+
+    show(render_terminal(evaluate_from_overrides(overrides or [])))
+
+
+def leaderboard(results: Results = Path("results")) -> None:
+    """Regenerate LEADERBOARD.md and leaderboard.csv from the result records."""
+    from radnet.console import say, show
+    from radnet.leaderboard import render_terminal, write_leaderboard
+    from radnet.records import read_records
+
+    path = write_leaderboard(results)
+    show(render_terminal(read_records(results)))
+    say(f"leaderboard: {path}")
+
+
+def task_list() -> None:
+    """Every task with its label, classes and metric."""
+    from rich.table import Table
+
+    from radnet.console import show
+    from radnet.transfer.tasks import list_tasks
+
+    table = Table(title="tasks")
+    for column in ("task", "what is asked", "label in the set", "classes", "metric"):
+        table.add_column(column, overflow="fold")
+    for task in list_tasks():
+        table.add_row(task.name, task.description, task.label, ", ".join(task.classes), task.metric)
+    show(table)

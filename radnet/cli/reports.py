@@ -1,0 +1,61 @@
+"""Tables that commands show."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.table import Table
+
+from radnet.files import explained_disk_errors
+from radnet.scans.archive import Reject
+from radnet.shards.manifest import Manifest
+
+EXAMPLES = 3
+
+
+def set_table(manifest: Manifest) -> Table:
+    """Totals of a shard set."""
+    totals = manifest.totals
+    synthetic = {"none": "", "some": " (partly synthetic)", "all": " (synthetic)"}[manifest.synthetic]
+    table = Table(title=f"shard set {manifest.name}{synthetic}", show_header=False)
+    table.add_row("slices, series, patients", f"{totals.samples}, {totals.series}, {totals.patients}")
+    by_split = ", ".join(
+        f"{split} {count} of {totals.patients_by_split[split]} patients"
+        for split, count in totals.samples_by_split.items()
+    )
+    table.add_row("slices by split", by_split)
+    table.add_row("slices by region", ", ".join(f"{name} {count}" for name, count in totals.samples_by_region.items()))
+    size_mb = sum(shard.bytes for shard in manifest.shards) / 1e6
+    table.add_row("shards", f"{len(manifest.shards)}, {size_mb:.1f} MB")
+    table.add_row("files not used", str(totals.rejected_files))
+    table.add_row("content", manifest.content_hash()[:16])
+    return table
+
+
+def rejects_table(rejects: Sequence[Reject]) -> Table:
+    """Files not used, by reason, with a few paths: for the terminal, never for a set."""
+    table = Table(title="files not used", show_lines=False)
+    for column in ("reason", "files", "what was wrong", "for example"):
+        table.add_column(column, overflow="fold")
+    for reason in sorted({reject.reason for reject in rejects}):
+        same = [reject for reject in rejects if reject.reason == reason]
+        examples = ", ".join(reject.path for reject in same[:EXAMPLES]) + (", …" if len(same) > EXAMPLES else "")
+        table.add_row(reason, str(sum(reject.files for reject in same)), same[0].sentence, examples)
+    return table
+
+
+def reason_counts_table(rejects: pd.DataFrame) -> Table:
+    """Files not used, by reason, from a set's own table (which holds no paths)."""
+    table = Table(title="files not used")
+    for column in ("reason", "files", "what was wrong"):
+        table.add_column(column, overflow="fold")
+    for reason, same in rejects.groupby("reason"):
+        table.add_row(str(reason), str(int(same["files"].sum())), str(same["sentence"].iloc[0]))
+    return table
+
+
+def write_reject_list(rejects: Sequence[Reject], path: Path) -> None:
+    """Every file not used as CSV, paths included."""
+    with explained_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame([vars(reject) for reject in rejects]).to_csv(path, index=False)

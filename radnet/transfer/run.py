@@ -1,0 +1,77 @@
+"""`radnet evaluate`: from Hydra overrides to result records."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from radnet.configs import compose, validated
+from radnet.errors import UsageError
+from radnet.models import ModelName
+from radnet.records import ResultRecord
+from radnet.shards import ShardSet
+from radnet.transfer.evaluate import EvaluationSettings, evaluate
+from radnet.transfer.features import default_cache
+from radnet.transfer.protocols import build_protocol
+from radnet.transfer.tasks import task_from_settings
+
+
+class EvaluateConfig(BaseModel):
+    """`configs/evaluate.yaml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: dict[str, Any]
+    protocol: dict[str, Any]
+    model: str | list[str]
+    data: str
+    results: str
+    fraction: float = Field(gt=0, le=1)
+    seed: int = Field(ge=0)
+    resamples: int = Field(ge=100)
+    batch_size: int = Field(ge=1)
+    workers: int = Field(ge=0)
+    device: str
+    cache: str | None
+    repeat: bool
+
+
+def evaluate_from_overrides(overrides: list[str]) -> list[ResultRecord]:
+    """Evaluate as `radnet evaluate` does.
+
+    Args:
+        overrides: Hydra overrides of `configs/evaluate.yaml`.
+
+    Returns:
+        One record a model.
+
+    Raises:
+        UsageError: A setting is wrong.
+    """
+    config = validated(EvaluateConfig, compose("evaluate", overrides), "the settings of radnet evaluate")
+    names = [config.model] if isinstance(config.model, str) else config.model
+    protocol_settings = dict(config.protocol)
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise UsageError("This device is not there", seen=config.device, fix="Use device=auto or device=cpu")
+    settings = EvaluationSettings(
+        cache=Path(config.cache) if config.cache else default_cache(),
+        fraction=config.fraction,
+        seed=config.seed,
+        resamples=config.resamples,
+        batch_size=config.batch_size,
+        workers=config.workers,
+        device=device,
+        repeat=config.repeat,
+    )
+    return evaluate(
+        [ModelName.parse(name) for name in names],
+        task_from_settings(config.task),
+        build_protocol(str(protocol_settings.pop("name")), protocol_settings),
+        ShardSet.open(config.data),
+        Path(config.results),
+        settings,
+    )
