@@ -64,6 +64,7 @@ def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = Non
         UsageError: The archive is no directory, or the metadata are malformed or do not fit the archive.
     """
     require_directory(root, "an archive of scans")
+    root = root.absolute()
     table = read_metadata(metadata, root)
     labels_file = (table.file.parent if table.file else root) / slice_labels.FILE_NAME
     labels = slice_labels.read_slice_labels(labels_file, root)
@@ -81,6 +82,7 @@ def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = Non
             refused.append(replace(describer.reject(file.path, refusal.reason, refusal.sentence), files=count))
     dicom: list[DicomEntry] = []
     series: list[SeriesSource] = []
+    labelled: list[Path | None] = []
     for file, found in zip(candidates, _inspect_all(candidates, jobs), strict=True):
         covering = table.row_of(file.real_path)
         row_path, row = covering if covering else (None, None)
@@ -92,11 +94,13 @@ def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = Non
             dicom.append(DicomEntry(file.path, found, row, row_path))
         else:
             series.append(describer.nifti_source(file, found, row))
+            labelled.append(file.real_path)
     for group in group_series(dicom):
         source, copies = describer.dicom_source(group)
         series.append(source)
         refused += copies
-    describer.require_all_used(files)
+        labelled.append(describer.labelled_path(group))
+    describer.require_all_used(files, labelled)
     rejects = tuple(sorted(refused, key=lambda reject: reject.path))
     seen = sum(file.problem != "directory" for file in files)
     return Inventory(tuple(sorted(series, key=lambda item: (item.patient_key, item.series_key))), rejects, seen)

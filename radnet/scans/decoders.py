@@ -26,14 +26,21 @@ JPEG_SYNTAXES = frozenset(
 )
 """Here pydicom's pylibjpeg plugin would call pylibjpeg-libjpeg, whose licence (GPL) does not fit this project."""
 
+GDCM_EXTENDED_BITS = 8
+"""GDCM decodes JPEG Extended up to here."""
+
 
 def syntax_name(syntax: UID) -> str:
     """A transfer syntax for use in a sentence."""
     return str(syntax.name) if syntax.name != str(syntax) else "an unknown transfer syntax"
 
 
-def decoding_plugin(syntax: UID) -> str:
+def decoding_plugin(syntax: UID, bits: int) -> str:
     """The plugin to decode `syntax` with; empty where pydicom needs none.
+
+    Args:
+        syntax: The transfer syntax.
+        bits: Bits stored a pixel.
 
     Raises:
         RefusedError: No decoder is installed, or nobody writes one ("transfer_syntax").
@@ -45,12 +52,9 @@ def decoding_plugin(syntax: UID) -> str:
     if not syntax.is_encapsulated:
         return ""
     available = decoder.available_plugins
+    if syntax == JPEGExtended12Bit and bits > GDCM_EXTENDED_BITS:
+        raise RefusedError("transfer_syntax", f"No decoder is installed for {syntax_name(syntax)} with {bits} bits")
     for plugin in PREFERRED_PLUGINS:
         if plugin in available and not (plugin == "pylibjpeg" and syntax in JPEG_SYNTAXES):
             return plugin
     raise RefusedError("transfer_syntax", f"No decoder is installed for {syntax_name(syntax)}")
-
-
-def require_decoder(syntax: UID) -> None:
-    """Refuse a file whose pixels cannot be decoded here; see `decoding_plugin`."""
-    decoding_plugin(syntax)

@@ -1,7 +1,8 @@
 """From headers and metadata to `SeriesSource`: keys, tags and labels. Identifiers end here."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,17 +101,22 @@ class Describer:
             or (row is not None and row.modality == "CT"),
             mask=row.mask if row else None,
             labels=row.labels if row else (),
-            slice_labels=self._slice_labels(self._labelled_path(group), slices),
+            slice_labels=self._slice_labels(self.labelled_path(group), slices),
         )
         sentence = "A copy of another file of the series, byte for byte"
         return source, [self.reject(entry.path, "duplicate_file", sentence) for entry in copies]
 
-    def require_all_used(self, files: Sequence[ArchiveFile]) -> None:
-        """Refuse metadata rows to which no file of the archive belongs.
+    def require_all_used(self, files: Sequence[ArchiveFile], labelled: Iterable[Path | None]) -> None:
+        """Refuse metadata rows to which no file of the archive belongs, and slice labels without one clear series.
+
+        Args:
+            files: All files of the archive.
+            labelled: For each series found, the path in slices.csv that covers it.
 
         Raises:
             UsageError: There is such a row.
         """
+        counts = Counter(labelled)
         covered = {row_path for file in files if (found := self.table.row_of(file.real_path)) for row_path in found[:1]}
         for path, row in self.table.rows.items():
             if path not in covered:
@@ -121,7 +127,16 @@ class Describer:
                     fix="Correct the path or remove the row",
                 )
 
-    def _labelled_path(self, group: DicomGroup) -> Path | None:
+        for path, rows in self.labels.items():
+            series = counts[path]
+            if series > 1 or (series == 0 and path.is_dir()):
+                raise UsageError(
+                    f"{len(rows)} rows of slices.csv name a path that holds {series or 'no'} series; one is needed",
+                    seen=self._relative(path),
+                    fix="Name the NIfTI file, or the directory of one DICOM series",
+                )
+
+    def labelled_path(self, group: DicomGroup) -> Path | None:
         """The path in slices.csv that covers a group of DICOM files."""
         real = group.entries[0].path.resolve()
         return next((place for place in (real, *real.parents) if place in self.labels), None)

@@ -1,5 +1,6 @@
 """Opening a DICOM file, with or without the 128-byte preamble, whatever it is called."""
 
+import zlib
 from pathlib import Path
 
 import pydicom
@@ -54,8 +55,10 @@ def open_dicom(path: Path, keywords: tuple[str, ...] | None = None) -> FileDatas
                 _name_transfer_syntax(dataset)
         except RefusedError:
             raise
-        except EOFError as error:
-            raise RefusedError("truncated", "The file ends in the middle of a data element") from error
+        except (EOFError, zlib.error) as error:
+            raise RefusedError(
+                "truncated", "The file ends in the middle of its data, or its compression is damaged"
+            ) from error
         except Exception as error:  # a damaged file can make the parser raise anything
             raise RefusedError("unreadable", f"The DICOM header cannot be read ({type(error).__name__})") from error
     return dataset

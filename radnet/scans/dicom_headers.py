@@ -8,7 +8,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from radnet.scans.decoders import LOSSY_SYNTAXES, MAYBE_LOSSY_SYNTAXES, require_decoder
+from radnet.scans.decoders import LOSSY_SYNTAXES, MAYBE_LOSSY_SYNTAXES, decoding_plugin
 from radnet.scans.dicom_file import open_dicom
 from radnet.scans.quiet import quiet_readers
 from radnet.scans.sources import RefusedError
@@ -24,7 +24,15 @@ REGION_FIELDS = (
 KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "IssuerOfPatientID"),
     *("Modality", "ImageType", "BurnedInAnnotation", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
-    *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "GantryDetectorTilt"),
+    *(
+        "Rows",
+        "Columns",
+        "BitsStored",
+        "PixelSpacing",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "GantryDetectorTilt",
+    ),
     *("SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "Units"),
     *("LossyImageCompression", "AcquisitionNumber", "TemporalPositionIdentifier", "InstanceNumber"),
     *("Manufacturer", "ManufacturerModelName", "ConvolutionKernel", "KVP", "ContrastBolusAgent"),
@@ -39,6 +47,9 @@ SCREEN_WORDS = frozenset({"SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "REPORT", "
 MAP_WORDS = frozenset({"PERFUSION", "RCBF", "RCBV", "CBF", "CBV", "MTT", "TTP", "TMAX", "PBV", "IODINE_MAP"})
 """Values of ImageType (PS3.3 C.8.15.3 and common vendors' use) that mark images of words or of other quantities."""
 
+MISSING_REASONS = frozenset({"not_hu", "no_position", "no_pixel_spacing", "no_series"})
+"""A file that is cut off in its header lacks something, too; then that it is cut off is the reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class DicomHeader:
@@ -48,6 +59,7 @@ class DicomHeader:
         orientation: Directions of a row and of a column, LPS, as six numbers.
         position_mm: Centre of the first pixel, LPS.
         pixel_spacing_mm: Distance between rows, distance between columns.
+        plugin: What decodes the pixels, see `radnet.scans.decoders`.
         hu_declared: Whether the file leaves no doubt about its unit.
         texts: What may name the body region, field by field.
     """
@@ -64,6 +76,7 @@ class DicomHeader:
     slice_thickness_mm: float | None
     slice_distance_mm: float | None
     tilt_degrees: float
+    plugin: str
     slope: float
     intercept: float
     hu_declared: bool
@@ -92,14 +105,19 @@ def read_header(path: Path) -> DicomHeader:
     Raises:
         RefusedError: It is anything else.
     """
-    return parse_header(open_dicom(path, KEYWORDS))
+    try:
+        return parse_header(open_dicom(path, KEYWORDS))
+    except RefusedError as refused:
+        if refused.reason in MISSING_REASONS and "PixelData" not in open_dicom(path):
+            raise RefusedError("truncated", "The file ends before its pixel data, or never had any") from refused
+        raise
 
 
 def parse_header(dataset: Dataset) -> DicomHeader:
     """The checked header of an open file; see `read_header`."""
     with quiet_readers():
         _require_ct_slice(dataset)
-        require_decoder(UID(dataset.file_meta.TransferSyntaxUID))
+        plugin = decoding_plugin(UID(dataset.file_meta.TransferSyntaxUID), int(_number(dataset, "BitsStored") or 0))
         slope, intercept, declared = _rescaling(dataset)
         orientation = _orientation(dataset)
         return DicomHeader(
@@ -115,6 +133,7 @@ def parse_header(dataset: Dataset) -> DicomHeader:
             slice_thickness_mm=_positive(dataset, "SliceThickness"),
             slice_distance_mm=_positive(dataset, "SpacingBetweenSlices"),
             tilt_degrees=_number(dataset, "GantryDetectorTilt") or 0.0,
+            plugin=plugin,
             slope=slope,
             intercept=intercept,
             hu_declared=declared,

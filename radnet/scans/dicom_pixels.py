@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
-from radnet.scans.decoders import decoding_plugin, syntax_name
+from radnet.scans.decoders import syntax_name
 from radnet.scans.dicom_file import open_dicom
 from radnet.scans.dicom_headers import DicomHeader, parse_header
 from radnet.scans.hounsfield import rescale
@@ -45,6 +45,8 @@ def read_slice(path: Path) -> DicomSlice:
         RefusedError: The header is not usable, or the pixels are missing, cut off or not decodable.
     """
     dataset = open_dicom(path)
+    if "PixelData" not in dataset:  # where compressed pixels are cut off, the parser gives back nothing at all
+        raise RefusedError("truncated", "The file ends before its pixel data is complete, or never had any")
     header = parse_header(dataset)
     stored = _stored_values(dataset, header)
     hu, clipped = rescale(stored, header.slope, header.intercept)
@@ -56,23 +58,19 @@ def read_slice(path: Path) -> DicomSlice:
 
 def _stored_values(dataset: Dataset, header: DicomHeader) -> NDArray[np.integer]:
     """The pixels before slope and intercept, shape (rows, columns)."""
-    if "PixelData" not in dataset:
-        raise RefusedError("truncated", "The file ends before its pixel data, or never had any")
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if syntax.is_encapsulated and not _is_complete(dataset):
         raise RefusedError("truncated", "The compressed pixel data is cut off")
     with quiet_readers():
         try:
-            stored = pixel_array(dataset, decoding_plugin=decoding_plugin(syntax))
+            stored = pixel_array(dataset, decoding_plugin=header.plugin)
         except ValueError as error:
             if not syntax.is_encapsulated and _is_short(dataset, header):
                 raise RefusedError("truncated", "The pixel data is shorter than rows times columns") from error
             raise RefusedError("unreadable", "The pixel data does not agree with its header") from error
         except (RuntimeError, NotImplementedError) as error:
-            sentence = (
-                f"Pixels stored as {syntax_name(syntax)} cannot be decoded: damaged, or of an unsupported variety"
-            )
-            raise RefusedError("transfer_syntax", sentence) from error
+            sentence = f"The pixels ({syntax_name(syntax)}) are damaged, or of a variety that the decoder does not know"
+            raise RefusedError("undecodable", sentence) from error
         except Exception as error:  # a damaged stream can make a decoder raise anything
             raise RefusedError("unreadable", f"The pixels cannot be decoded ({type(error).__name__})") from error
     if stored.shape != (header.rows, header.columns):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -15,11 +15,13 @@ class ArchiveFile:
         real_path: The same with all links resolved.
         problem: Empty, or why it cannot be opened: "directory" (not listable), "link" (leads nowhere),
             "special" (pipe, socket, device), "repeat" (a link to a file that is in the archive anyway).
+        is_link: Whether it is itself a link.
     """
 
     path: Path
     real_path: Path
     problem: str = ""
+    is_link: bool = False
 
 
 def walk_archive(root: Path) -> list[ArchiveFile]:
@@ -39,7 +41,11 @@ def walk_archive(root: Path) -> list[ArchiveFile]:
     pending, links = [root], list[Path]()
     while pending or links:
         directory = pending.pop() if pending else links.pop(0)
-        status = directory.stat()
+        try:
+            status = directory.stat()
+        except OSError:
+            found.append(ArchiveFile(directory, directory, "directory"))
+            continue
         if (status.st_dev, status.st_ino) in visited:
             continue
         visited.add((status.st_dev, status.st_ino))
@@ -49,7 +55,7 @@ def walk_archive(root: Path) -> list[ArchiveFile]:
             else:
                 found.append(entry)
         links.sort()
-    return sorted(_without_repeats(found), key=lambda file: file.path)
+    return _mark_repeats(sorted(found, key=lambda file: file.path))
 
 
 def _entries(directory: Path) -> Iterator[ArchiveFile | Path]:
@@ -62,28 +68,23 @@ def _entries(directory: Path) -> Iterator[ArchiveFile | Path]:
         yield ArchiveFile(directory, real_directory, "directory")
         return
     for entry in listed:
-        path = directory / entry.name
+        path, is_link = directory / entry.name, entry.is_symlink()
         if entry.is_dir():
             yield path
         elif entry.is_file():
-            yield ArchiveFile(path, path.resolve() if entry.is_symlink() else real_directory / entry.name)
+            yield ArchiveFile(path, path.resolve() if is_link else real_directory / entry.name, "", is_link)
         else:
-            yield ArchiveFile(path, path, "link" if entry.is_symlink() else "special")
+            yield ArchiveFile(path, path, "link" if is_link else "special", is_link)
 
 
-def _without_repeats(files: list[ArchiveFile]) -> list[ArchiveFile]:
-    """Mark links to files of which another name is in the list."""
-    linked = [file for file in files if not file.problem and file.path.name != file.real_path.name]
-    linked += [file for file in files if not file.problem and file.path.is_symlink() and file not in linked]
-    if not linked:
+def _mark_repeats(files: list[ArchiveFile]) -> list[ArchiveFile]:
+    """Mark links to a file of which another name is in the list."""
+    if not any(file.is_link for file in files):
         return files
-    is_link = {file.path for file in linked}
-    known = {file.real_path for file in files if file.path not in is_link}
+    known = {file.real_path for file in files if not file.is_link}
     marked = []
-    for file in sorted(files, key=lambda file: file.path):
-        if file.path in is_link:
-            if file.real_path in known:
-                file = ArchiveFile(file.path, file.real_path, "repeat")
-            known.add(file.real_path)
-        marked.append(file)
+    for file in files:
+        repeat = file.is_link and not file.problem and file.real_path in known
+        known.add(file.real_path)
+        marked.append(replace(file, problem="repeat") if repeat else file)
     return marked
