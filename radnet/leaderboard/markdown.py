@@ -1,0 +1,72 @@
+"""The leaderboard as a markdown page that can also be read as plain text."""
+
+from collections.abc import Iterable, Sequence
+
+from radnet.leaderboard.cells import cells_of, columns_of
+from radnet.leaderboard.tables import Table, build_tables
+from radnet.records import ResultRecord
+
+HASH_DIGITS = 12
+
+INTRODUCTION = """\
+# Leaderboard
+
+Made from the result records (`*.json`) below this directory by `radnet leaderboard`. Do not edit: change the
+records and run the command again. The same records always give the same page.
+
+How to read it:
+
+- One table for each task, protocol and fraction of the training items. Rows are comparable within a table only: a
+  table holds results on one test set (manifest) under one set of protocol settings.
+- Rank is by the point estimate of the first metric; higher is better. Brackets hold the 95 % interval of a bootstrap
+  over test patients, not slices.
+- `not distinguishable from the best`: the row's interval overlaps that of the best row, so the order of the two may
+  be chance. Overlap is a coarse guide: the sharper comparison is the paired difference on the same patients, shown
+  in columns headed `… vs …` where it was computed. Two rows differ when that interval does not hold 0.
+- No column is corrected for the number of comparisons. The more rows and tables, the likelier a single finding is
+  chance.
+- `synthetic`: scans or pretraining data were made by a phantom. Such numbers show that the path works and say
+  nothing about patients.
+- Unavailable rows have no number; the note below their table says why and how to mend it.
+"""
+
+EMPTY = "There are no results yet. `radnet evaluate` writes the first record; then run `radnet leaderboard` again.\n"
+
+
+def render_markdown(records: Iterable[ResultRecord]) -> str:
+    """The page: how to read it, then every table. The same records give the same bytes, in whatever order.
+
+    Args:
+        records: Result records of any number of tasks and protocols.
+    """
+    tables = build_tables(records)
+    parts = [INTRODUCTION, *(map(_section, tables) if tables else [EMPTY])]
+    return "\n".join(parts)
+
+
+def _section(table: Table) -> str:
+    settings = ", ".join(f"{name} = {value}" for name, value in sorted(table.protocol.settings.items()))
+    facts = (
+        f"Test set: manifest `{table.task.manifest_hash[:HASH_DIGITS]}`, {len(table.task.classes)} classes. "
+        f"Protocol: `{table.protocol.hash[:HASH_DIGITS]}`{f' ({_plain(settings)})' if settings else ''}."
+    )
+    grid = _grid(columns_of(table), [cells_of(row, table) for row in table.rows])
+    notes = "".join(f"- {_plain(note)}\n" for note in table.notes)
+    return f"## {_plain(table.title)}\n\n{facts}\n\n{grid}{chr(10) + notes if notes else ''}"
+
+
+def _plain(text: str) -> str:
+    """Text that markdown shows as it is, on one line and within one cell."""
+    for sign in "\\|*`<":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())
+
+
+def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [[_plain(cell) for cell in line] for line in (columns, *rows)]
+    widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(columns))]
+    padded = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    ]
+    rule = "| " + " | ".join("-" * width for width in widths) + " |"
+    return "\n".join([padded[0], rule, *padded[1:]]) + "\n"
