@@ -1,0 +1,156 @@
+"""Painting contours into one axial slice with smooth edges, and the matching mask without."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from radnet.scans.phantom.curves import Polygon
+
+_SHIFT = 4
+_COVERED = 127
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a series lie in the standard body.
+
+    Attributes:
+        size: Rows and columns.
+        pixel_mm: Distance of neighbouring pixels, real millimetres.
+        scale: Real millimetres a millimetre of the standard body.
+        centre_mm: Position (x, y) of the picture's centre in the standard body.
+        roll: How far the patient is rolled on the table, radians.
+    """
+
+    size: int
+    pixel_mm: float
+    scale: float
+    centre_mm: tuple[float, float]
+    roll: float
+
+    def to_pixels(self, points: Polygon) -> NDArray[np.float64]:
+        """Standard-body millimetres (N, 2) -> pixel coordinates (column, row), (N, 2)."""
+        cosine, sine = np.cos(self.roll), np.sin(self.roll)
+        factor = self.scale / self.pixel_mm
+        matrix = np.array([[cosine, sine], [-sine, cosine]]) * factor
+        return np.asarray((points - self.centre_mm) @ matrix + (self.size - 1) / 2)
+
+
+@dataclass
+class Canvas:
+    """One slice in the making; later contours cover earlier ones.
+
+    Attributes:
+        grid: Geometry.
+        hu: float32 (size, size), starts as air.
+        mask: uint8 (size, size), starts as 0.
+        fine: Noise of unit amplitude at the scale of a few mm (fat septa, marbling), float32 (size, size).
+        coarse: Noise of unit amplitude at the scale of a few cm, float32 (size, size).
+    """
+
+    grid: Grid
+    fine: NDArray[np.float32]
+    coarse: NDArray[np.float32]
+    hu: NDArray[np.float32] = field(init=False)
+    mask: NDArray[np.uint8] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hu = np.full((self.grid.size, self.grid.size), -1000, np.float32)
+        self.mask = np.zeros((self.grid.size, self.grid.size), np.uint8)
+
+    def coverage(self, polygons: Sequence[Polygon]) -> tuple[tuple[slice, slice], NDArray[np.uint8]] | None:
+        """How much of each pixel the union of the polygons covers, 0..255, within their bounding box.
+
+        Returns:
+            The box as (rows, columns) and the coverage, or None when nothing lies inside the picture.
+        """
+        placed = [self.grid.to_pixels(polygon) for polygon in polygons]
+        low = np.min([points.min(axis=0) for points in placed], axis=0)
+        high = np.max([points.max(axis=0) for points in placed], axis=0)
+        size = self.grid.size
+        left, top = (max(int(value) - 2, 0) for value in low)
+        right, bottom = (min(int(value) + 4, size) for value in high)
+        if right - left < 1 or bottom - top < 1:
+            return None
+        covered = np.zeros((bottom - top, right - left), np.uint8)
+        for points in placed:
+            fixed = np.round((points - (left, top)) * (1 << _SHIFT)).astype(np.int32)
+            cv2.fillPoly(covered, [fixed], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
+        return (slice(top, bottom), slice(left, right)), covered
+
+    def paint(
+        self,
+        polygons: Polygon | Sequence[Polygon],
+        hu: float,
+        label: int | None = 0,
+        *,
+        fine: float = 0.0,
+        coarse: float = 0.0,
+        within: int | None = None,
+        above_y_mm: float | None = None,
+    ) -> None:
+        """Fill contours with one value and some texture.
+
+        Args:
+            polygons: One contour or several whose union is filled.
+            hu: Value.
+            label: Mask value, or None to leave the mask as it is.
+            fine: Amplitude of the fine texture in HU.
+            coarse: Amplitude of the coarse texture in HU.
+            within: Paint only where the mask already has this value.
+            above_y_mm: Paint only the part in front of this y, for gas over fluid in a patient on the back.
+        """
+        found = self.coverage([polygons] if isinstance(polygons, np.ndarray) else polygons)
+        if found is None:
+            return
+        box, covered = found
+        if above_y_mm is not None:
+            level = self.grid.to_pixels(np.array([[self.grid.centre_mm[0], above_y_mm]]))[0, 1]
+            covered[max(int(round(level)) - box[0].start, 0) :] = 0
+        if within is not None:
+            covered[self.mask[box] != within] = 0
+        self._blend(box, covered, hu, label, fine, coarse)
+
+    def _blend(
+        self,
+        box: tuple[slice, slice],
+        covered: NDArray[np.uint8],
+        hu: float,
+        label: int | None,
+        fine: float = 0.0,
+        coarse: float = 0.0,
+    ) -> None:
+        area = self.hu[box]
+        change = hu - area
+        if fine:
+            change += fine * self.fine[box]
+        if coarse:
+            change += coarse * self.coarse[box]
+        change *= covered * np.float32(1 / 255)
+        area += change
+        if label is not None:
+            self.mask[box][covered > _COVERED] = label
+
+    def bone(
+        self,
+        polygons: Polygon | Sequence[Polygon],
+        cortical_hu: float,
+        marrow_hu: float,
+        shell_mm: float,
+        label: int,
+        fine: float = 40.0,
+    ) -> None:
+        """Fill contours with a dense shell around spongy marrow; what is too thin for marrow stays shell."""
+        found = self.coverage([polygons] if isinstance(polygons, np.ndarray) else polygons)
+        if found is None:
+            return
+        box, covered = found
+        self._blend(box, covered, cortical_hu, label)
+        sigma = max(shell_mm * self.grid.scale / self.grid.pixel_mm, 0.6)
+        padded = cv2.copyMakeBorder(covered, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=0)
+        soft = cv2.GaussianBlur(padded, (0, 0), sigma)[2:-2, 2:-2].astype(np.float32)
+        inner = np.clip((soft - 190) * (255 / 45), 0, 255).astype(np.uint8)
+        self._blend(box, inner, marrow_hu, None, fine=fine)

@@ -1,0 +1,132 @@
+"""Plane curves of which the phantom's contours are made.
+
+All coordinates are millimetres of the standard body: x grows to the patient's left, y to the back. A polygon is
+float64 of shape (N, 2) and closed without repeating its first point.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Polygon = NDArray[np.float64]
+
+
+def keyed(table: ArrayLike, at: float) -> NDArray[np.float64]:
+    """Interpolate the rows of a table with cubic Hermite pieces; constant beyond both ends.
+
+    Args:
+        table: Shape (K, 1 + M): ascending keys, then M values a row.
+        at: Where to look.
+
+    Returns:
+        The M values.
+    """
+    rows = np.asarray(table, dtype=np.float64)
+    keys = rows[:, 0]
+    if at <= keys[0]:
+        return rows[0, 1:]
+    if at >= keys[-1]:
+        return rows[-1, 1:]
+    high = int(np.searchsorted(keys, at))
+    low = high - 1
+    step = keys[high] - keys[low]
+    t = (at - keys[low]) / step
+    before, after = max(low - 1, 0), min(high + 1, len(keys) - 1)
+    slope_low = (rows[high, 1:] - rows[before, 1:]) / (keys[high] - keys[before]) * step
+    slope_high = (rows[after, 1:] - rows[low, 1:]) / (keys[after] - keys[low]) * step
+    return np.asarray(
+        (2 * t**3 - 3 * t**2 + 1) * rows[low, 1:]
+        + (t**3 - 2 * t**2 + t) * slope_low
+        + (3 * t**2 - 2 * t**3) * rows[high, 1:]
+        + (t**3 - t**2) * slope_high
+    )
+
+
+@lru_cache(maxsize=64)
+def _circle(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    return np.cos(angle), np.sin(angle)
+
+
+def oval(
+    x: float, y: float, radius_x: float, radius_y: float, *, turn: float = 0.0, power: float = 2.0, count: int = 32
+) -> Polygon:
+    """A superellipse, `turn` radians from the x axis towards the back; power 2 is an ellipse, more is boxier."""
+    cosine, sine = _circle(count)
+    if power != 2.0:
+        cosine = np.sign(cosine) * np.abs(cosine) ** (2 / power)
+        sine = np.sign(sine) * np.abs(sine) ** (2 / power)
+    points = np.stack([radius_x * cosine, radius_y * sine], axis=1)
+    if turn:
+        points = turned(points, turn)
+    return np.asarray(points + (x, y))
+
+
+def turned(points: Polygon, turn: float, about: tuple[float, float] = (0.0, 0.0)) -> Polygon:
+    """Rotate points by `turn` radians."""
+    cosine, sine = np.cos(turn), np.sin(turn)
+    return np.asarray((points - about) @ np.array([[cosine, sine], [-sine, cosine]]) + about)
+
+
+@lru_cache(maxsize=64)
+def _spline_matrix(count: int, dense: int) -> NDArray[np.float64]:
+    """Weights that turn `count` control points into `count * dense` points of a closed Catmull-Rom curve."""
+    t = np.arange(dense) / dense
+    weights = np.stack(
+        [(-t + 2 * t**2 - t**3) / 2, (2 - 5 * t**2 + 3 * t**3) / 2, (t + 4 * t**2 - 3 * t**3) / 2, (t**3 - t**2) / 2]
+    )
+    matrix = np.zeros((count * dense, count))
+    for start in range(count):
+        for offset in range(4):
+            matrix[start * dense : (start + 1) * dense, (start + offset - 1) % count] += weights[offset]
+    return matrix
+
+
+def spline(controls: ArrayLike, dense: int = 5) -> Polygon:
+    """A smooth closed curve through control points of shape (K, 2)."""
+    points = np.asarray(controls, dtype=np.float64)
+    return np.asarray(_spline_matrix(len(points), dense) @ points)
+
+
+def waved(polygon: Polygon, amount: float, phases: NDArray[np.float64], z_mm: float) -> Polygon:
+    """Push a contour in and out by a few low harmonics that drift along z, so that no organ is a textbook ellipse.
+
+    Args:
+        polygon: The contour.
+        amount: Largest relative change of the radius, roughly.
+        phases: At least 4 numbers in -1..1, fixed for one organ of one person.
+        z_mm: Height of the slice.
+    """
+    centre = polygon.mean(axis=0)
+    offset = polygon - centre
+    angle = np.arctan2(offset[:, 1], offset[:, 0])
+    wave = np.zeros(len(polygon))
+    for harmonic, phase in enumerate(phases[:4], start=2):
+        wave += np.cos(harmonic * angle + np.pi * phase + z_mm * (0.012 + 0.006 * harmonic * phase)) / harmonic
+    return np.asarray(centre + offset * (1 + amount * wave)[:, None])
+
+
+def ribbon(centres: ArrayLike, half_widths: ArrayLike) -> Polygon:
+    """A band around an open line: shape (N, 2) centres, N half widths (or one), with rounded ends."""
+    line = np.asarray(centres, dtype=np.float64)
+    widths = np.broadcast_to(np.asarray(half_widths, dtype=np.float64), (len(line),))[:, None]
+    along = np.empty_like(line)
+    along[1:-1] = line[2:] - line[:-2]
+    along[0], along[-1] = line[1] - line[0], line[-1] - line[-2]
+    along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1) * widths
+    angles = np.array([-0.8, 0.0, 0.8])[:, None]
+    end = line[-1] + widths[-1] * (np.cos(angles) * along[-1]) - np.sin(angles) * across[-1]
+    start = line[0] - widths[0] * (np.cos(angles) * along[0]) + np.sin(angles) * across[0]
+    return np.concatenate([line + across, end, (line - across)[::-1], start])
+
+
+def mirrored(polygon: Polygon) -> Polygon:
+    """The same contour on the other side of the body."""
+    return np.asarray(polygon * (-1.0, 1.0))
+
+
+def dome(u: float, power: float = 2.0) -> float:
+    """Relative width of a rounded body at height u in -1..1 from its middle; 0 beyond its ends."""
+    return float(max(0.0, 1 - abs(u) ** power) ** 0.5)
