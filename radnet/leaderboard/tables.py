@@ -7,9 +7,10 @@ the records alone: not on their order, the clock or the machine.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from radnet.leaderboard.notes import notes_of
-from radnet.records import Counts, Interval, ModelCard, ProtocolCard, ResultRecord, TaskCard
+from radnet.records import Interval, ModelCard, ProtocolCard, ResultRecord, TaskCard
 
 BEST, TIED, LOWER = "best", "not distinguishable from the best", "lower"
 
@@ -90,8 +91,7 @@ class Row:
 
     def count(self, name: str) -> str:
         """One of the fields of `Counts` as text; a range where it differs between seeds."""
-        counts = [record.counts for record in self.records if record.counts is not None]
-        values = sorted({getattr(entry, name) for entry in counts if isinstance(entry, Counts)})
+        values = sorted({getattr(record.counts, name) for record in self.records if record.counts is not None})
         return "" if not values else str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
@@ -155,8 +155,8 @@ def build_tables(records: Iterable[ResultRecord]) -> list[Table]:
     return [_table(groups[key]) for key in sorted(groups)]
 
 
-def _age(record: ResultRecord) -> tuple[str, str]:
-    return record.created, record.model_dump_json()
+def _age(record: ResultRecord) -> tuple[datetime, str]:
+    return datetime.fromisoformat(record.created), record.model_dump_json()
 
 
 def _table(records: list[ResultRecord]) -> Table:

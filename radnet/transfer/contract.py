@@ -134,11 +134,13 @@ def check_inputs(train: FeatureSplit, val: FeatureSplit, test_features: NDArray[
     """Refuse splits that do not fit each other.
 
     Raises:
-        UsageError: No training item, other feature dimensions, or a class number beyond `classes`.
+        UsageError: No training or test item, other feature dimensions, or a class number beyond `classes`.
     """
     check_features(test_features)
     if not len(train):
         raise UsageError("The training split is empty", fix="Raise the fraction, or use a task with training items")
+    if not len(test_features):
+        raise UsageError("The test split is empty", fix="Use a task with test items")
     dimensions = {
         name: features.shape[1]
         for name, features in (("train", train.features), ("val", val.features), ("test", test_features))

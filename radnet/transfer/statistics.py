@@ -98,8 +98,8 @@ def patient_bootstrap(
     Args:
         statistic: See `Statistic`.
         patients: Patient of each item, shape (N,).
-        resamples: Number of resamples. With 2000 the ends of the interval move by about a tenth of the statistic's
-            standard error from seed to seed.
+        resamples: Number of resamples. With 2000 the ends of the interval move from seed to seed by less than a
+            tenth of the statistic's standard error.
         seed: Seed of the draws.
         level: Coverage that is aimed at, in (0, 1).
 
