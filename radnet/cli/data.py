@@ -1,10 +1,11 @@
 """File verbs: paths and flags."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+PhantomFormat = Literal["dicom", "nifti", "mixed"]
 Archive = Annotated[Path, typer.Argument(help="Directory of DICOM and NIfTI files, at any depth.")]
 NewSet = Annotated[Path, typer.Argument(help="Shard set to make.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Worker processes; the result is the same for any number.")]
@@ -105,17 +106,14 @@ def phantom(
     series: Annotated[int, typer.Option(min=1, help="Series of each patient.")] = 2,
     slices: Annotated[int, typer.Option(min=1, help="Slices of each series.")] = 40,
     size: Annotated[int, typer.Option(min=32, help="Rows and columns of a slice.")] = 256,
-    file_format: Annotated[str, typer.Option("--format", help="dicom, nifti, or mixed.")] = "mixed",
+    file_format: Annotated[PhantomFormat, typer.Option("--format", help="What the scans are written as.")] = "mixed",
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     jobs: Jobs = 1,
 ) -> None:
     """Make an archive of synthetic CT scans with organ masks and labels; nobody's anatomy."""
     from radnet.console import say
-    from radnet.errors import UsageError
     from radnet.scans.phantom import write_phantom_archive
 
-    if file_format not in ("dicom", "nifti", "mixed"):
-        raise UsageError("Unknown format", seen=file_format, fix="--format dicom, nifti or mixed")
     write_phantom_archive(
         out,
         patients=patients,

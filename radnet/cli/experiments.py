@@ -8,7 +8,7 @@ import typer
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Hydra overrides: key=value. The defaults and their meaning stand in configs/.", metavar="KEY=VALUE…"
+        help="Hydra overrides; defaults and meanings stand in configs/.", metavar="KEY=VALUE…"
     ),
 ]
 Results = Annotated[Path, typer.Option(help="Directory of result records; the leaderboard is written there.")]
@@ -29,10 +29,10 @@ def demo(
     out: Annotated[Path, typer.Argument(help="Where scans, shards and the run go.")] = Path("runs/demo"),
     results: Results = Path("results"),
     patients: Annotated[
-        int | None, typer.Option(min=8, help="Synthetic patients; fewer is quicker and says less.")
+        int | None, typer.Option(min=8, help="Synthetic patients; fewer: quicker, says less.")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of pretraining; fewer is quicker and worse.")
+        int | None, typer.Option(min=1, help="Epochs of pretraining; fewer: quicker, worse.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:

@@ -153,7 +153,7 @@ class Stream:
         self.epoch, self.step = state["epoch"], state["step"]
 
     def __iter__(self) -> Iterator[Batch]:
-        running = self._running or self._start()
+        running = self._start() if self._running is None else self._running
         epoch = self.epoch
         while self.epoch == epoch:
             batch = next(running)
