@@ -89,7 +89,8 @@ def repeated_files(group: DicomGroup) -> tuple[DicomGroup, list[DicomEntry]]:
             if digest in seen:
                 copies.append(entry)
             seen.add(digest)
-    kept = tuple(entry for entry in group.entries if entry not in copies) if copies else group.entries
+    left_out = {entry.path for entry in copies}
+    kept = tuple(entry for entry in group.entries if entry.path not in left_out)
     return DicomGroup(group.identity, kept), copies
 
 
