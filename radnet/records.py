@@ -280,9 +280,14 @@ def write_record(record: ResultRecord, directory: Path) -> Path:
     Raises:
         RadnetError: The disk is full or not writable.
     """
-    path = directory / f"{record.cell}.json"
+    path = record_path(directory, record.cell)
     write_atomically(path, record.model_dump_json(indent=2) + "\n")
     return path
+
+
+def record_path(directory: Path, cell: str) -> Path:
+    """Where the record of a cell lies."""
+    return directory / f"{cell}.json"
 
 
 def read_records(directory: Path) -> list[ResultRecord]:
@@ -292,7 +297,7 @@ def read_records(directory: Path) -> list[ResultRecord]:
         UsageError: There is no such directory, or a file there is no valid record; names file and field.
     """
     require_directory(directory, "a directory of result records")
-    return [_read_record(path) for path in sorted(_record_files(directory))]
+    return [read_record(path) for path in sorted(_record_files(directory))]
 
 
 def _record_files(directory: Path) -> Iterator[Path]:
@@ -301,7 +306,12 @@ def _record_files(directory: Path) -> Iterator[Path]:
             yield path
 
 
-def _read_record(path: Path) -> ResultRecord:
+def read_record(path: Path) -> ResultRecord:
+    """One record.
+
+    Raises:
+        UsageError: The file is no valid record; names file and field.
+    """
     fix = "Delete the file and evaluate its cell again, or move it out if it is no result record"
     try:
         return ResultRecord.model_validate_json(path.read_bytes())

@@ -7,9 +7,7 @@ import typer
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(
-        help="Hydra overrides; defaults and meanings stand in configs/.", metavar="KEY=VALUE…"
-    ),
+    typer.Argument(help="Hydra overrides; defaults and meanings stand in configs/.", metavar="KEY=VALUE…"),
 ]
 Results = Annotated[Path, typer.Option(help="Directory of result records; the leaderboard is written there.")]
 
@@ -28,12 +26,8 @@ def register(app: typer.Typer) -> None:
 def demo(
     out: Annotated[Path, typer.Argument(help="Where scans, shards and the run go.")] = Path("runs/demo"),
     results: Results = Path("results"),
-    patients: Annotated[
-        int | None, typer.Option(min=8, help="Synthetic patients; fewer: quicker, says less.")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of pretraining; fewer: quicker, worse.")
-    ] = None,
+    patients: Annotated[int | None, typer.Option(min=8, help="Synthetic patients; fewer: quicker, says less.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of pretraining; fewer: quicker, worse.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """The whole path on synthetic scans: archive, shards, pretraining, comparison, leaderboard."""

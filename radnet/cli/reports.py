@@ -20,7 +20,9 @@ def set_table(manifest: Manifest) -> Table:
     table = Table(title=f"shard set {manifest.name}{synthetic}", show_header=False)
     table.add_row("slices, series, patients", f"{totals.samples}, {totals.series}, {totals.patients}")
     patients = totals.patients_by_split
-    by_split = ", ".join(f"{name} {count} of {patients[name]} patients" for name, count in totals.samples_by_split.items())
+    by_split = ", ".join(
+        f"{name} {count} of {patients[name]} patients" for name, count in totals.samples_by_split.items()
+    )
     table.add_row("slices by split", by_split)
     table.add_row("slices by region", ", ".join(f"{name} {count}" for name, count in totals.samples_by_region.items()))
     size_mb = sum(shard.bytes for shard in manifest.shards) / 1e6

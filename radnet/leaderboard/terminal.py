@@ -1,4 +1,4 @@
-"""The leaderboard in a terminal."""
+"""The leaderboard in a terminal: the columns that answer the question; LEADERBOARD.md has them all."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from radnet.records import ResultRecord
 
 
 def render_terminal(records: Iterable[ResultRecord]) -> RenderableType:
-    """Every table with its notes, for `radnet.console.show`.
+    """Every table, for `radnet.console.show`.
 
     Args:
         records: Result records of any number of tasks and protocols.
@@ -26,9 +26,15 @@ def render_terminal(records: Iterable[ResultRecord]) -> RenderableType:
 
 def _parts(table: Table) -> list[RenderableType]:
     grid = Grid(title=Text(table.title), title_justify="left")
-    for column in columns_of(table):
-        grid.add_column(Text(column), overflow="fold")
+    columns = columns_of(table)
+    shown = [number for number, name in enumerate(columns) if _is_shown(name, table)]
+    for number in shown:
+        grid.add_column(Text(columns[number]), overflow="fold")
     for row in table.rows:
-        style = "" if row.available else "dim"
-        grid.add_row(*(Text(cell) for cell in cells_of(row, table)), style=style)
+        cells = cells_of(row, table)
+        grid.add_row(*(Text(cells[number]) for number in shown), style="" if row.available else "dim")
     return [grid, *(Text(f"- {note}") for note in table.notes), Text("")]
+
+
+def _is_shown(column: str, table: Table) -> bool:
+    return column in ("rank", "model", "arm") or column.startswith(f"{table.task.metric} [") or " vs " in column

@@ -11,7 +11,8 @@ from radnet.errors import UsageError
 from radnet.models import ModelName
 from radnet.records import ResultRecord
 from radnet.shards import ShardSet
-from radnet.transfer.evaluate import EvaluationSettings, evaluate
+from radnet.transfer.cells import EvaluationSettings
+from radnet.transfer.evaluate import evaluate
 from radnet.transfer.features import default_cache
 from radnet.transfer.protocols import build_protocol
 from radnet.transfer.tasks import task_from_settings

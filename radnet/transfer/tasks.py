@@ -60,12 +60,23 @@ def task_from_settings(settings: dict[str, Any]) -> Task:
     return task
 
 
+def task_named(name: str, *, size: int | None = None) -> Task:
+    """A task that ships with radnet.
+
+    Args:
+        name: File in `configs/task/` without its ending.
+        size: Another picture size than the task's own.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    overrides = [f"task={name}", "model=none", "data=none"] + ([f"task.size={size}"] if size else [])
+    return task_from_settings(compose("evaluate", overrides)["task"])
+
+
 def list_tasks() -> list[Task]:
     """Every task that ships with radnet."""
-    return [
-        task_from_settings(compose("evaluate", [f"task={name}", "model=x", "data=x"])["task"])
-        for name in names_in("task")
-    ]
+    return [task_named(name) for name in names_in("task")]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,91 @@
+"""`radnet demo`: the whole path on synthetic scans, from files to a leaderboard."""
+
+import os
+import time
+from pathlib import Path
+
+from radnet.console import say, show
+from radnet.errors import RadnetError
+from radnet.files import require_new_directory
+from radnet.leaderboard import render_terminal, write_leaderboard
+from radnet.models import ModelName
+from radnet.pretrain.run import pretrain
+from radnet.records import ResultRecord
+from radnet.scans.keys import KeyedHash
+from radnet.scans.phantom import write_phantom_archive
+from radnet.shards.build import build_shards
+from radnet.shards.shard_set import ShardSet
+from radnet.transfer.cells import EvaluationSettings
+from radnet.transfer.evaluate import evaluate
+from radnet.transfer.protocols import build_protocol
+from radnet.transfer.tasks import task_named
+
+BACKBONE = "resnet10t"
+SIZE = 64
+TASKS = ("body_region", "vertebra_group", "contrast_phase", "liver_lesion")
+PROTOCOLS = ("knn", "linear")
+PATIENTS, SERIES, SLICES, PIXELS = 120, 2, 20, 160
+PUBLIC_SECRET = KeyedHash(b"radnet demo: nobody's scans, so nobody's secret")
+"""The phantom's patients do not exist; a fixed secret gives everybody the same split."""
+
+
+def run_demo(out: Path, results: Path, *, patients: int | None, epochs: int | None, overwrite: bool) -> None:
+    """Make scans, build shards, pretrain, compare, rank.
+
+    Args:
+        out: Directory of scans, shards and the run.
+        results: Directory of the leaderboard; the demo's records go to `demo/` in it and replace earlier ones.
+        patients: Number of synthetic patients, None for the default.
+        epochs: Epochs of pretraining, None for the recipe's.
+        overwrite: Replace an earlier demo.
+
+    Raises:
+        UsageError: `out` exists.
+        RadnetError: A step failed.
+    """
+    started_s = time.monotonic()
+    require_new_directory(out, overwrite=overwrite)
+    jobs = os.cpu_count() or 1
+    archive, shards, run, records = out / "archive", out / "shards", out / "run", results / "demo"
+    _clear(out, records)
+    say("1/5 synthetic CT scans (a phantom: nobody's anatomy)")
+    write_phantom_archive(
+        archive, patients=patients or PATIENTS, series_per_patient=SERIES, slices=SLICES, size=PIXELS, jobs=jobs
+    )
+    say("2/5 shards")
+    build_shards(archive, shards, PUBLIC_SECRET, jobs=jobs)
+    say(f"3/5 pretraining: SimCLR on {BACKBONE}")
+    overrides = ["experiment=demo", f"backbone={BACKBONE}", f"data={shards}", f"out={run}", f"method.views.size={SIZE}"]
+    pretrain(overrides + ([f"epochs={epochs}"] if epochs else []))
+    say("4/5 comparison on patients that pretraining has not seen")
+    rows = _compare(ShardSet.open(shards), run, records, out / "cache")
+    say("5/5 leaderboard")
+    page = write_leaderboard(results)
+    show(render_terminal(rows))
+    say(f"synthetic scans  {archive}")
+    say(f"shard set        {shards}")
+    say(f"run              {run}   (load it as run:{run})")
+    say(f"result records   {records}")
+    say(f"leaderboard      {page}")
+    say(f"the demo took {time.monotonic() - started_s:.0f} s")
+
+
+def _compare(shards: ShardSet, run: Path, records: Path, cache: Path) -> list[ResultRecord]:
+    models = [f"run:{run}", f"random:{BACKBONE}", "timm:tf_efficientnet_lite0", f"timm:{BACKBONE}"]
+    settings = EvaluationSettings(cache=cache, workers=1)
+    rows: list[ResultRecord] = []
+    for task in TASKS:
+        for protocol in PROTOCOLS:
+            names = [ModelName.parse(name) for name in models]
+            rows += evaluate(names, task_named(task, size=SIZE), build_protocol(protocol), shards, records, settings)
+    return rows
+
+
+def _clear(out: Path, records: Path) -> None:
+    """Remove an earlier demo: its output directory and its records, nothing else."""
+    import shutil
+
+    if out.exists() and any(out.iterdir()) and not (out / "archive").is_dir():
+        raise RadnetError("This directory holds something else than a demo", file=out, fix="Choose another path")
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.rmtree(records, ignore_errors=True)

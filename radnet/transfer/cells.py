@@ -1,0 +1,253 @@
+"""One cell of a comparison: one model on one task with one protocol."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from radnet.console import say, warn
+from radnet.errors import RadnetError
+from radnet.hashing import settings_hash
+from radnet.models import LoadedModel, ModelName, WeightsUnavailableError, load_model
+from radnet.records import (
+    Interval,
+    ModelCard,
+    ProtocolCard,
+    ResultRecord,
+    TaskCard,
+    cell_hash,
+    current_environment,
+)
+from radnet.shards import ShardSet
+from radnet.transfer.features import features_of
+from radnet.transfer.metrics import METRICS
+from radnet.transfer.predictions import read_known, write_predictions
+from radnet.transfer.protocols import FeatureSplit, Protocol
+from radnet.transfer.statistics import patient_bootstrap
+from radnet.transfer.tasks import Task, TaskItems
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What belongs neither to model, nor to task, nor to protocol.
+
+    Attributes:
+        cache: Directory of the feature cache.
+        fraction: Share of the training patients.
+        seed: Seed of subsets, of random weights and of the bootstrap.
+        resamples: Bootstrap resamples.
+        batch_size: Slices a forward pass.
+        workers: Loader processes.
+        device: Where features are extracted.
+        repeat: Compute cells again that are there already.
+    """
+
+    cache: Path
+    fraction: float = 1.0
+    seed: int = 0
+    resamples: int = 2000
+    batch_size: int = 128
+    workers: int = 0
+    device: str = "cpu"
+    repeat: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the cells of one comparison share.
+
+    Attributes:
+        task: The task.
+        protocol: The protocol.
+        shards: The labelled set.
+        items: Its labelled slices.
+        train: Positions in `items` that are used for training.
+        results: Directory of the records.
+        settings: The rest.
+    """
+
+    task: Task
+    protocol: Protocol
+    shards: ShardSet
+    items: TaskItems
+    train: NDArray[np.int64]
+    results: Path
+    settings: EvaluationSettings
+
+    def task_card(self) -> TaskCard:
+        """The task's part of a record. Its hash covers set, classes, size and window: all that rows must share."""
+        definition = self.task.model_dump(mode="json", exclude={"description"})
+        return TaskCard(
+            name=self.task.name,
+            manifest_hash=settings_hash({"set": self.shards.manifest.content_hash(), "task": definition}),
+            metric=self.task.metric,
+            classes=self.task.classes,
+            synthetic=self.shards.manifest.synthetic != "none",
+        )
+
+    def protocol_card(self) -> ProtocolCard:
+        """The protocol's part of a record."""
+        return ProtocolCard(name=self.protocol.name, settings=self.protocol.settings(), hash=self.protocol.hash())
+
+    def identity(self, model: ModelCard) -> dict[str, Any]:
+        """The fields of a record that say which cell it is."""
+        task, protocol = self.task_card(), self.protocol_card()
+        fraction, seed = self.settings.fraction, self.settings.seed
+        return {
+            "model": model,
+            "task": task,
+            "protocol": protocol,
+            "fraction": fraction,
+            "seed": seed,
+            "cell": cell_hash(model, task, protocol, fraction, seed),
+        }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A record with the scores behind it, float64 (N_test, K); None when the weights could not be had."""
+
+    record: ResultRecord
+    scores: NDArray[np.float64] | None
+
+
+def compute_cell(name: ModelName, column: Column) -> Cell:
+    """Evaluate one model, or take the cell that is there already.
+
+    Weights that cannot be had give an "unavailable" record that says why and how to provide them.
+    """
+    started_s = time.monotonic()
+    try:
+        model = load_model(name, seed=column.settings.seed, size=column.task.size)
+    except WeightsUnavailableError as error:
+        warn(str(error))
+        return Cell(_unavailable(name, column, error), None)
+    identity = column.identity(_card(model))
+    where = f"{name} on {column.task.name} with {column.protocol.name}"
+    if not column.settings.repeat:
+        known = read_known(column.results, identity["cell"], column.items)
+        if known is not None:
+            say(f"{where}: there already ({identity['cell']})")
+            return Cell(*known)
+    scores, selected = _scores(model, column)
+    metrics, undefined = _metrics(column, scores)
+    if undefined:
+        selected["undefined_metrics"] = undefined
+    main = metrics[column.task.metric]
+    say(f"{where}: {column.task.metric} {main.value:.3f} ({main.low:.3f} to {main.high:.3f})")
+    record = ResultRecord(
+        **identity,
+        **_made(column.settings, started_s),
+        status="done",
+        counts=column.items.counts(column.train),
+        metrics=metrics,
+        selected={**selected, "slices_without_label": column.items.unlabelled},
+        predictions=write_predictions(column.results, identity["cell"], column.items, scores),
+    )
+    return Cell(record, scores)
+
+
+def _scores(model: LoadedModel, column: Column) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Class scores of the test items, and what the protocol chose on the way."""
+    features = features_of(
+        model,
+        column.shards,
+        column.task.view(model.mean, model.std),
+        cache=column.settings.cache,
+        batch_size=column.settings.batch_size,
+        workers=column.settings.workers,
+        device=torch.device(column.settings.device),
+    )
+    items = column.items
+
+    def side(positions: NDArray[np.int64]) -> FeatureSplit:
+        chosen = np.asarray(features[items.rows[positions]])
+        return FeatureSplit(chosen, items.target[positions], items.patients[positions])
+
+    result = column.protocol.fit_predict(
+        side(column.train),
+        side(items.side("val")),
+        np.asarray(features[items.rows[items.side("test")]]),
+        classes=len(column.task.classes),
+        metric=column.task.metric,
+        seed=column.settings.seed,
+    )
+    return result.scores, dict(result.selected)
+
+
+def _metrics(column: Column, scores: NDArray[np.float64]) -> tuple[dict[str, Interval], dict[str, str]]:
+    """The task's metrics with intervals; secondary ones that are undefined here come with the reason instead."""
+    items, settings = column.items, column.settings
+    test = items.side("test")
+    metrics: dict[str, Interval] = {}
+    undefined: dict[str, str] = {}
+    for name in dict.fromkeys((column.task.metric, *column.task.metrics)):
+        statistic = METRICS[name].statistic(items.target[test], scores)
+        try:
+            metrics[name] = patient_bootstrap(
+                statistic, items.patients[test], resamples=settings.resamples, seed=settings.seed
+            )
+        except RadnetError as error:
+            if name == column.task.metric:
+                raise
+            warn(f"{name} is left out: {error}")
+            undefined[name] = str(error)
+    return metrics, undefined
+
+
+def _unavailable(name: ModelName, column: Column, error: WeightsUnavailableError) -> ResultRecord:
+    card = ModelCard(
+        name=str(name),
+        arm="imagenet" if name.scheme == "timm" else "other",
+        architecture=name.value,
+        weights_sha256=None,
+        pretraining="weights not available",
+        method=None,
+        parameters=0,
+        in_chans=3,
+        synthetic=False,
+    )
+    return ResultRecord(
+        **column.identity(card),
+        **_made(column.settings, time.monotonic()),
+        status="unavailable",
+        message=str(error),
+        counts=None,
+        metrics={},
+    )
+
+
+def _made(settings: EvaluationSettings, started_s: float) -> dict[str, Any]:
+    """When, where and how long."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": current_environment(settings.device),
+        "wall_time_s": round(time.monotonic() - started_s, 3),
+    }
+
+
+def _card(model: LoadedModel) -> ModelCard:
+    return ModelCard(
+        name=short_name(model.name),
+        arm=model.arm,
+        architecture=model.architecture,
+        weights_sha256=model.weights_sha256,
+        pretraining=model.pretraining,
+        method=model.method,
+        parameters=model.parameters,
+        in_chans=model.in_chans,
+        synthetic=model.synthetic,
+    )
+
+
+def short_name(name: ModelName) -> str:
+    """A model's name for records: of a path, the last two parts at most."""
+    if name.scheme not in ("run", "local-dir"):
+        return str(name)
+    parts = [part for part in PurePosixPath(Path(name.value).resolve()).parts if part != "/"]
+    return f"{name.scheme}:{'/'.join(parts[-2:])}"
