@@ -1,6 +1,7 @@
 """Solid organs of the upper abdomen: liver with lesions, spleen, kidneys, pancreas, gall bladder, great veins."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def liver_outline(person: Person, z_mm: float) -> Polygon | None:
     width, depth, middle, _ = cavity_size(person, z_mm)
     points = keyed(_LIVER, (top - z_mm) / (top - tip)).reshape(11, 2)
     left = points[:, 0] > -0.05
-    points[left, 0] = -0.05 + (points[left, 0] + 0.05) * (1.15 + person.shift("left_lobe", 0.5))
+    points[left, 0] = -0.05 + (points[left, 0] + 0.05) * (0.85 + person.shift("left_lobe", 0.45))
     points = points * (1 + person.shift("liver_girth", 0.03))
     shape = spline(points) * (width, depth) + (0, middle)
     return waved(shape, 0.018, person.draws("liver"), z_mm)
@@ -119,15 +120,18 @@ def _liver(scene: Scene) -> None:
         spread = 0.25 + 2.2 * down
         for aim in ((-0.75, 0.15), (-0.42, -0.5), (0.08, -0.45)):
             end = np.array([aim[0] * width, middle + aim[1] * depth])
-            near = hub + (end - hub) * max(0.02, spread - 0.55)
-            far = hub + (end - hub) * min(1.0, spread + 0.1)
-            canvas.paint(ribbon([near, far], [4.5, 2.2]), vessel, value, within=value)
+            share = np.linspace(max(0.02, spread - 0.5), min(0.95, spread + 0.08), 7)[:, None]
+            bent = person.shift(f"hepatic_vein_{aim[0]}", 10) * np.sin(np.pi * share)
+            line = hub + (end - hub) * share + bent * (0.4, 1.0)
+            canvas.paint(ribbon(line, np.linspace(4.3, 1.6, 7)), vessel, value, within=value)
     if 0.26 < down < 0.60:  # portal branches
         hub = np.array([-0.27 * width, middle - 0.05 * depth])
         reach = dome((down - 0.42) / 0.18)
         for aim, radius in (((-0.78, 0.2), 4.5), ((-0.6, -0.4), 3.8), ((0.1, -0.55), 3.5)):
             end = np.array([aim[0] * width, middle + aim[1] * depth])
-            line = hub + (end - hub) * np.linspace(0.0, 0.25 + 0.6 * reach, 6)[:, None]
+            share = np.linspace(0.0, 0.2 + 0.5 * reach, 6)[:, None]
+            swing = person.shift(f"portal_{aim[0]}", 9) * np.sin(2.2 * np.pi * share + z / 9)
+            line = hub + (end - hub) * share + swing * (0.3, 1.0)
             canvas.paint(ribbon(line, np.linspace(radius, 1.4, 6)), hu.portal, value, within=value)
     for x, y, zc, radius in liver_vessels(person):
         if abs(z - zc) < 5:
@@ -139,6 +143,7 @@ def _liver(scene: Scene) -> None:
     _lesions(scene, value, width, depth, middle)
 
 
+@lru_cache(maxsize=4)
 def liver_vessels(person: Person) -> list[tuple[float, float, float, float]]:
     """Small vessels cut across: x and y in units of the cavity, z and radius in mm."""
     stream = person.stream("liver_vessels")
@@ -149,6 +154,7 @@ def liver_vessels(person: Person) -> list[tuple[float, float, float, float]]:
     ]
 
 
+@lru_cache(maxsize=4)
 def liver_lesions(person: Person) -> list[tuple[float, float, float, float, str]]:
     """Lesions as x and y in units of the cavity, z and radius in mm, and kind; empty in about half of the people."""
     stream = person.stream("liver_lesions")
@@ -226,9 +232,9 @@ def _kidneys(scene: Scene) -> None:
         out = 60 - 10 * u + 5 * (person.visceral - 1)
         at = np.array([x0 + sign * out, y0 + 17 + 4 * u])
         turn = 0.55
-        open_ = max(0.0, 1 - (u / 0.62) ** 2)
+        open_ = max(0.0, 1 - (u / 0.5) ** 2)
         bean = (
-            spline([(27, 0), (20, 19), (0, 25), (-17, 19), (-21 + 11 * open_, 2), (-17, -15), (0, -23), (20, -18)])
+            spline([(27, 0), (20, 19), (0, 25), (-17, 19), (-21 + 8 * open_, 2), (-17, -15), (0, -23), (20, -18)])
             * size
         )
         place = _placed(at, sign, turn)
@@ -242,7 +248,7 @@ def _kidneys(scene: Scene) -> None:
         elif scene.phase in ("portal_venous", "late"):
             canvas.paint(place(bean * 0.7), hu.medulla, value)
         if open_ > 0:
-            sinus = spline([(8, 0), (4, 9), (-8, 7), (-22, 3), (-22, -4), (-8, -7), (4, -9)]) * (size * open_**0.5)
+            sinus = spline([(5, 0), (1, 7), (-9, 5), (-23, 2), (-23, -4), (-9, -6), (1, -7)]) * (size * open_**0.5)
             canvas.paint(place(sinus), hu.fat + 15, 0, fine=12)
             canvas.paint(place(oval(-4, 0, 6.5, 3.2)), hu.urine_kidney, 0)
             if abs(u) < 0.25:

@@ -53,10 +53,10 @@ def bowel_loops(person: Person) -> list[tuple[NDArray[np.float64], float, float,
     """Loops of small bowel: line (N, 3), radius, HU of the contents relative to water, share of gas."""
     stream = person.stream("small_bowel")
     loops = []
-    for _ in range(62):
+    for _ in range(84):
         z = stream.triangular(915, 985, 1125)
         width, depth, middle, _ = cavity_size(person, z)
-        u, v = stream.uniform(-0.52, 0.55), stream.uniform(-0.78, 0.05)
+        u, v = stream.uniform(-0.66, 0.68), stream.uniform(-0.8, 0.15)
         heading, length = stream.uniform(0, 2 * np.pi), stream.uniform(25, 62)
         bend = stream.uniform(-1.4, 1.4)
         t = np.linspace(-0.5, 0.5, 12)
@@ -155,7 +155,7 @@ def _stomach(scene: Scene) -> None:
         canvas.paint(shape, hu.bowel_wall + 6, VALUES["stomach"])
         inner = _grown(shape, -4.0)
         drink = 160 if person.has("oral_contrast", 0.25) else 18
-        canvas.paint(inner, drink, VALUES["stomach"], fine=26)
+        canvas.paint(inner, drink, VALUES["stomach"], fine=9)
         gas = middle + (-0.38 + person.shift("stomach_gas", 0.3)) * depth
         canvas.paint(inner, -970, VALUES["stomach"], above_y_mm=gas)
     x, y = person.spine_mm(z)

@@ -240,8 +240,13 @@ def _skull(scene: Scene) -> None:
     face = z < 1630
     if face:  # the brain case ends behind the orbits
         edge = np.interp(z, (1585, 1600, 1618, 1632), (-14, -24, -38, -75))
-        outer = np.column_stack([outer[:, 0], np.maximum(outer[:, 1], edge - 6)])
-        inner = np.column_stack([inner[:, 0], np.maximum(inner[:, 1], edge)])
+        back, half = inner[:, 1].max(), inner[:, 0].max()
+        middle, deep = (back + edge) / 2, (back - edge) / 2
+        lobes = oval(0, middle, half, deep, power=2.5, count=64)
+        lobes[:, 1] += np.where(lobes[:, 1] < middle, 10 * np.exp(-((lobes[:, 0] / 16) ** 2)), 0)  # the sella
+        wall = np.where(lobes[:, 1] < middle - 0.5 * deep, 3.0, thick)[:, None]
+        outward = (lobes - (0, middle)) / np.hypot(lobes[:, 0], lobes[:, 1] - middle)[:, None]
+        inner, outer = lobes, lobes + outward * wall
     canvas.bone(outer, hu.cortical * 1.05, hu.cortical * 0.55, 1.6, value, fine=60)
     if inner[:, 0].max() < 4:
         return

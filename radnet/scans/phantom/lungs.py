@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from radnet.scans.phantom.curves import Polygon, keyed, oval, ribbon, spline
+from radnet.scans.phantom.curves import Polygon, capsule, keyed, oval, spline
 from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.ribcage import cut_tube
 from radnet.scans.phantom.scene import SIDES, Scene
@@ -110,10 +110,7 @@ def _paint_vessels(scene: Scene, sign: float, value: int) -> None:
             t0, t1 = sorted(((scene.z_mm - h - a[2]) / rise, (scene.z_mm + h - a[2]) / rise))
             t0, t1 = max(t0, 0.0), min(t1, 1.0)
         p, q = (a + (b - a) * t0)[:2], (a + (b - a) * t1)[:2]
-        if np.hypot(*(q - p)) < 0.5:
-            shapes.append(oval(p[0], p[1], r, r, count=10))
-        else:
-            shapes.append(ribbon([p, q], r))
+        shapes.append(capsule(p, q, float(r)))
     if shapes:
         scene.canvas.paint(shapes, 0.6 * scene.hu.heart_right, value, within=value)
 

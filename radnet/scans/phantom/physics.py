@@ -28,18 +28,19 @@ def texture(stream: np.random.Generator, size: int, sigma_px: float) -> NDArray[
     return np.asarray((field - field.mean()) / (field.std() + 1e-6), dtype=np.float32)
 
 
-def paint_couch(canvas: Canvas, plan: Plan, shape_draw: NDArray[np.float64]) -> None:
+def paint_couch(canvas: Canvas, plan: Plan, shape_draw: NDArray[np.float64], down_mm: float) -> None:
     """A curved carbon-fibre couch filled with foam, or a flat one, and the mattress on it."""
     head = plan.part in ("head", "head_neck")
     half = 95.0 if head else 205 + 20 * shape_draw[0]
     sag = 60.0 if head else 26 + 16 * shape_draw[1]
     x = np.linspace(-half, half, 41)
-    y = plan.table_y_mm + 3 - sag * (x / half) ** 2
+    top = plan.table_y_mm + down_mm
+    y = top + 3 - sag * (x / half) ** 2
     deep = 16 if head else 34 + 14 * shape_draw[2]
-    under = plan.table_y_mm + deep + 3 - (sag + 0.55 * deep) * (x / half) ** 4
+    under = top + deep + 3 - (sag + 0.55 * deep) * (x / half) ** 4
     body = np.concatenate([np.stack([x, y], axis=1), np.stack([x, np.maximum(under, y)], axis=1)[::-1]])
     canvas.paint(body, -935 + 25 * shape_draw[3])
-    shell = -260 + 120 * shape_draw[4]
+    shell = 10 + 110 * shape_draw[4]
     canvas.paint(ribbon(np.stack([x, y], axis=1), 1.1), shell)
     canvas.paint(ribbon(np.stack([x, np.maximum(under, y)], axis=1), 1.1), shell)
     if shape_draw[5] > 0 and not head:

@@ -64,9 +64,9 @@ def cut_tube(line: NDArray[np.float64], half_height: float, half_width: float, z
     if len(line) < 2:
         return []
     off = np.abs(line[:, 2] - z_mm) / half_height
-    inside = off < 1
-    if not inside.any():
+    if off.min() >= 1:
         return []
+    inside = off < 1
     edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(np.int8), [0]])))
     found = []
     for start, end in zip(edges[::2], edges[1::2], strict=True):
@@ -81,19 +81,19 @@ def paint_ribs(scene: Scene) -> None:
     if not 1075 < z < 1485:
         return
     hu, canvas = scene.hu, scene.canvas
-    flip = np.array([-1.0, 1.0])
     for number, (line, cartilage) in rib_lines(scene.person).items():
         width = 4.6 if number > 1 else 6.5
+        gristle = cut_tube(cartilage, 6.5, 4.4, z)
+        bones = cut_tube(line, 6.8 if number > 1 else 4.5, width, z)
         for sign, side in SIDES:
-            factor = 1.0 if sign > 0 else flip
-            gristle = [shape * factor for shape in cut_tube(cartilage, 6.5, 4.4, z)]
+            factor = np.array([sign, 1.0])
             if gristle:
                 hard = 70 + 1.1 * scene.person.age
-                canvas.bone(gristle, 95 + hard, 95, 0.8, 0, fine=20)
-            bones = [shape * factor for shape in cut_tube(line, 6.8 if number > 1 else 4.5, width, z)]
+                canvas.bone([shape * factor for shape in gristle], 95 + hard, 95, 0.8, 0, fine=20)
             if bones:
                 value = VALUES[f"rib_{side}_{number}"]
-                canvas.bone(bones, hu.cortical * 0.72, hu.trabecular * 0.9, 1.25, value, fine=30)
+                shapes = [shape * factor for shape in bones]
+                canvas.bone(shapes, hu.cortical * 0.72, hu.trabecular * 0.9, 1.25, value, fine=30)
 
 
 def paint_sternum(scene: Scene) -> None:

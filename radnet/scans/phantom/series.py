@@ -1,7 +1,7 @@
 """One synthetic series: the person is painted slice by slice, then scanned."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from radnet.scans.phantom.scene import Scene
 from radnet.scans.phantom.spine import paint_spine
 from radnet.scans.phantom.thorax import paint_aorta, paint_mediastinum
 from radnet.scans.phantom.tissue import tissues
-from radnet.scans.phantom.torso import paint_fat, paint_skin, paint_wall
+from radnet.scans.phantom.torso import depth_at, paint_fat, paint_skin, paint_wall, skin
 
 MANUFACTURER = "radnet phantom (synthetic)"
 
@@ -73,6 +73,7 @@ def phantom_series(seed: int, patient: int, region: str, *, slices: int = 40, si
     fine = [texture(stream, size, 2.2 * person.width_scale / plan.pixel_mm) for _ in range(2)]
     coarse = [texture(stream, size, 9.0 * person.width_scale / plan.pixel_mm) for _ in range(2)]
     couch = person.draws("couch_" + region)
+    lie = _sag_mm(person, plan, float(plan.z_standard_mm.mean()))
     hu = np.empty((slices, size, size), np.int16)
     mask = np.empty((slices, size, size), np.uint8)
     for index, z in enumerate(plan.z_standard_mm):
@@ -82,7 +83,9 @@ def phantom_series(seed: int, patient: int, region: str, *, slices: int = 40, si
             (np.cos(turn) * fine[0] + np.sin(turn) * fine[1]).astype(np.float32),
             (np.cos(turn / 3) * coarse[0] + np.sin(turn / 3) * coarse[1]).astype(np.float32),
         )
-        paint_couch(canvas, plan, couch)
+        paint_couch(canvas, plan, couch, -lie)
+        sunk = lie - _sag_mm(person, plan, float(z))
+        canvas.grid = replace(grid, depth=depth_at(person, float(z)), sink_mm=sunk)
         paint_body(Scene(canvas, person, hu_of, float(z), plan.phase, plan.arms_up))
         hu[index] = scanned(canvas.hu, grid, plan, scanner, stream)
         mask[index] = canvas.mask
@@ -106,6 +109,13 @@ def phantom_series(seed: int, patient: int, region: str, *, slices: int = 40, si
         },
         slice_labels=slice_labels(mask, plan.pixel_mm, plan.phase),
     )
+
+
+def _sag_mm(person: Person, plan: Plan, z_mm: float) -> float:
+    """Most of the gap between back and couch at a height: bodies sink until they lie on it."""
+    at = float(np.clip(z_mm, 860, 1430))
+    gap = plan.table_y_mm - float(skin(person, at)[:, 1].max()) * depth_at(person, at)
+    return 0.85 * gap * float(np.clip((1530 - z_mm) / 100, 0, 1))
 
 
 def _fatty_liver(person: Person) -> float:
