@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, ribbon, spline, turned, waved
+from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, oval_at, ribbon, spline, turned, waved
 from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -23,10 +23,10 @@ _LIVER = np.array(
          -0.02, -0.8, -0.52, -0.82, -0.86, -0.45),
         (0.42, -0.965, 0.1, -0.86, 0.58, -0.52, 0.78, -0.25, 0.52, -0.16, 0.16, 0.02, -0.12, 0.44, -0.46, 0.40, -0.70,
          0.02, -0.86, -0.50, -0.88, -0.88, -0.48),
-        (0.60, -0.97, 0.1, -0.88, 0.56, -0.62, 0.74, -0.40, 0.44, -0.27, 0.10, -0.12, -0.18, 0.18, -0.50, 0.16, -0.74,
-         -0.12, -0.86, -0.52, -0.88, -0.89, -0.46),
-        (0.78, -0.97, 0.14, -0.90, 0.46, -0.74, 0.56, -0.58, 0.38, -0.50, 0.12, -0.46, -0.12, -0.40, -0.36, -0.36, -0.58,
-         -0.48, -0.72, -0.66, -0.68, -0.87, -0.34),
+        (0.60, -0.97, 0.1, -0.88, 0.56, -0.62, 0.74, -0.40, 0.44, -0.27, 0.10, -0.12, -0.18, 0.18, -0.50, 0.16,
+         -0.74, -0.12, -0.86, -0.52, -0.88, -0.89, -0.46),
+        (0.78, -0.97, 0.14, -0.90, 0.46, -0.74, 0.56, -0.58, 0.38, -0.50, 0.12, -0.46, -0.12, -0.40, -0.36, -0.36,
+         -0.58, -0.48, -0.72, -0.66, -0.68, -0.87, -0.34),
         (0.93, -0.96, 0.20, -0.92, 0.36, -0.82, 0.40, -0.74, 0.32, -0.71, 0.18, -0.70, 0.02, -0.70, -0.14, -0.70, -0.26,
          -0.76, -0.34, -0.84, -0.30, -0.92, -0.10),
         (1.0, -0.88, 0.16, -0.86, 0.19, -0.84, 0.2, -0.82, 0.18, -0.81, 0.15, -0.80, 0.12, -0.80, 0.08, -0.81, 0.04,
@@ -71,8 +71,8 @@ def paint_domes(scene: Scene) -> None:
     if z < top:
         size = np.interp(top - z, (0, 12, 35, 70, 100), (0.02, 0.5, 0.84, 0.98, 1.04))
         shape = np.array(
-            [(0.02, -0.9), (0.45, -0.9), (0.80, -0.62), (0.97, -0.1), (0.93, 0.35), (0.72, 0.68), (0.42, 0.74), (0.2, 0.5),
-             (0.05, 0.1), (0.0, -0.4)]
+            [(0.02, -0.9), (0.45, -0.9), (0.80, -0.62), (0.97, -0.1), (0.93, 0.35), (0.72, 0.68), (0.42, 0.74),
+             (0.2, 0.5), (0.05, 0.1), (0.0, -0.4)]
         )  # fmt: skip
         centre = np.array((0.5, -0.02))
         shape = spline(centre + (shape - centre) * size) * (width, depth) + (0, middle)
@@ -135,8 +135,8 @@ def _liver(scene: Scene) -> None:
             canvas.paint(ribbon(line, np.linspace(radius, 1.4, 6)), hu.portal, value, within=value)
     for x, y, zc, radius in liver_vessels(person):
         if abs(z - zc) < 5:
-            canvas.paint(oval(x * width, middle + y * depth, radius, radius), hu.portal if radius > 1.7 else vessel, None,
-                         within=value)  # fmt: skip
+            shape = oval(x * width, middle + y * depth, radius, radius, count=12)
+            canvas.paint(shape, hu.portal if radius > 1.7 else vessel, None, within=value)
     if 0.3 < down < 0.62:  # fissure of the round ligament
         x = keyed([(0.3, 0.10), (0.62, 0.0)], down)[0] * width
         canvas.paint(ribbon([(x, middle - 0.42 * depth), (x - 3, middle - 0.8 * depth)], [1.2, 3.2]), hu.fat + 20, 0)
@@ -202,14 +202,14 @@ def _spleen(scene: Scene) -> None:
         return
     width, depth, middle, _ = cavity_size(person, z)
     points = np.array(
-        [(0.42, 0.76), (0.66, 0.74), (0.86, 0.48), (0.945, 0.1), (0.88, -0.16), (0.80, 0.02), (0.74, 0.22), (0.62, 0.36),
-         (0.52, 0.52)]
+        [(0.42, 0.76), (0.66, 0.74), (0.86, 0.48), (0.945, 0.1), (0.88, -0.16), (0.80, 0.02), (0.74, 0.22),
+         (0.62, 0.36), (0.52, 0.52)]
     )  # fmt: skip
     centre = np.array((0.76, 0.34))
     shape = spline(centre + (points - centre) * size**0.8) * (width, depth) + (0, middle)
     mottled = 24.0 if scene.phase == "arterial" else 2.0
-    scene.canvas.paint(waved(shape, 0.03, person.draws("spleen"), z), scene.hu.spleen, VALUES["spleen"], fine=mottled / 4,
-                       coarse=mottled)  # fmt: skip
+    shape = waved(shape, 0.03, person.draws("spleen"), z)
+    scene.canvas.paint(shape, scene.hu.spleen, VALUES["spleen"], fine=mottled / 4, coarse=mottled)
 
 
 def kidney_mm(person: Person, sign: float) -> tuple[float, float]:
@@ -244,7 +244,7 @@ def _kidneys(scene: Scene) -> None:
         if scene.phase == "arterial":  # pyramids still dark
             for angle in np.linspace(-2.3, 2.3, 7):
                 p = 13.5 * size * np.array([np.cos(angle), np.sin(angle)]) + (2, 0)
-                canvas.paint(place(oval(*p, 5.5 * size, 4.2 * size)), hu.medulla, value)
+                canvas.paint(place(oval_at(p, 5.5 * size, 4.2 * size)), hu.medulla, value)
         elif scene.phase in ("portal_venous", "late"):
             canvas.paint(place(bean * 0.7), hu.medulla, value)
         if open_ > 0:
@@ -291,15 +291,15 @@ def _pancreas(scene: Scene) -> None:
     lobes = 16 + 0.2 * person.age
     if at - 42 < z < at + 6:
         size = dome((z - at + 18) / 24)
-        canvas.paint(waved(oval(x - 26, y - 52, 15 * size, 18 * size), 0.08, person.draws("head"), z), scene.hu.pancreas, value,
-                     fine=lobes)  # fmt: skip
+        shape = waved(oval(x - 26, y - 52, 15 * size, 18 * size), 0.08, person.draws("head"), z)
+        canvas.paint(shape, scene.hu.pancreas, value, fine=lobes)
     if at - 8 < z < at + 34:
         low = np.interp(z, (at - 8, at + 34), (0.0, 0.55))
         high = np.interp(z, (at - 8, at + 20, at + 34), (0.45, 1.0, 1.0))
         t = np.linspace(low, high, 14)
         line = np.stack([x - 22 + 112 * t, y - 58 - 14 * np.sin(np.pi * t) + 42 * t**2], axis=1)
         canvas.paint(ribbon(line, 9.0 * dome((z - at - 13) / 22) + 1), scene.hu.pancreas, value, fine=lobes)
-        line = line + (2, 11)
+        line += np.array((2.0, 11.0))
         canvas.paint(ribbon(line, 3.6), scene.hu.portal, VALUES["portal_vein"])
     if at - 30 < z < at + 34:
         canvas.paint(

@@ -1,6 +1,7 @@
 """The brain on CT: white and grey matter, ventricles, cisterns, falx, cerebellum."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, ribbon, spline, waved
 from radnet.scans.phantom.scene import SIDES, Scene
@@ -70,7 +71,7 @@ def _sulci(scene: Scene, tissue: Polygon, atrophy: float) -> None:
             canvas.paint(ribbon(line, np.array([2.6, 1.8, 1.2]) * atrophy), 12, value)
 
 
-def _below_the_tentorium(scene: Scene, centre: np.ndarray, wide: float, long: float) -> None:  # type: ignore[type-arg]
+def _below_the_tentorium(scene: Scene, centre: NDArray[np.float64], wide: float, long: float) -> None:
     """Cerebellum, brain stem and cisterns between the petrous bones; temporal lobes in front of them."""
     z, canvas, hu = scene.z_mm, scene.canvas, scene.hu
     value = VALUES["brain"]

@@ -92,9 +92,7 @@ class Canvas:
         fixed -= np.array((left << _SHIFT, top << _SHIFT), np.int32)
         start = 0
         for polygon in polygons:
-            cv2.fillPoly(
-                covered, [fixed[start : start + len(polygon)]], 255, lineType=cv2.LINE_AA, shift=_SHIFT
-            )
+            cv2.fillPoly(covered, [fixed[start : start + len(polygon)]], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
             start += len(polygon)
         return (slice(top, bottom), slice(left, right)), covered
 
@@ -126,7 +124,7 @@ class Canvas:
         box, covered = found
         if above_y_mm is not None:
             level = self.grid.to_pixels(np.array([[self.grid.centre_mm[0], above_y_mm]]))[0, 1]
-            covered[max(int(round(level)) - box[0].start, 0) :] = 0
+            covered[max(round(float(level)) - box[0].start, 0) :] = 0
         if within is not None:
             covered[self.mask[box] != within] = 0
         self._blend(box, covered, hu, label, fine, coarse)
@@ -141,15 +139,15 @@ class Canvas:
         coarse: float = 0.0,
     ) -> None:
         area = self.hu[box]
-        change = hu - area
+        change = float(hu) - area  # a NumPy scalar would turn the slice into float64
         if fine:
-            change += fine * self.fine[box]
+            change += float(fine) * self.fine[box]
         if coarse:
-            change += coarse * self.coarse[box]
+            change += float(coarse) * self.coarse[box]
         change *= covered * np.float32(1 / 255)
         area += change
         if label is not None:
-            self.mask[box][covered > _COVERED] = label
+            np.copyto(self.mask[box], np.uint8(label), where=covered > _COVERED)
 
     def bone(
         self,

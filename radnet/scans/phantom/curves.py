@@ -44,6 +44,26 @@ def keyed(table: ArrayLike, at: float) -> NDArray[np.float64]:
     return np.asarray(value[1:])
 
 
+def keyed_many(table: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`keyed` at many places: shape (N,) -> (N, M)."""
+    keys = table[:, 0]
+    at = np.clip(at, keys[0], keys[-1])
+    high = np.clip(np.searchsorted(keys, at), 1, len(keys) - 1)
+    low = high - 1
+    before, after = np.maximum(low - 1, 0), np.minimum(high + 1, len(keys) - 1)
+    step = keys[high] - keys[low]
+    t = (at - keys[low]) / step
+    slope_low = (t**3 - 2 * t**2 + t) * step / (keys[high] - keys[before])
+    slope_high = (t**3 - t**2) * step / (keys[after] - keys[low])
+    rows = table[:, 1:]
+    return np.asarray(
+        (2 * t**3 - 3 * t**2 + 1 - slope_high)[:, None] * rows[low]
+        + (3 * t**2 - 2 * t**3 + slope_low)[:, None] * rows[high]
+        - slope_low[:, None] * rows[before]
+        + slope_high[:, None] * rows[after]
+    )
+
+
 @lru_cache(maxsize=64)
 def _circle(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
@@ -61,7 +81,13 @@ def oval(
     points = np.stack([radius_x * cosine, radius_y * sine], axis=1)
     if turn:
         points = turned(points, turn)
-    return np.asarray(points + (x, y))
+    return np.asarray(points + np.array((x, y)))
+
+
+def oval_at(centre: ArrayLike, radius_x: float, radius_y: float, *, turn: float = 0.0, power: float = 2.0) -> Polygon:
+    """`oval` around a point (x, y)."""
+    x, y = np.asarray(centre, dtype=np.float64).tolist()
+    return oval(x, y, radius_x, radius_y, turn=turn, power=power)
 
 
 def turned(points: Polygon, turn: float, about: tuple[float, float] = (0.0, 0.0)) -> Polygon:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, ribbon, spline, waved
+from radnet.scans.phantom.brain import paint_brain
+from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, oval_at, ribbon, spline, waved
 from radnet.scans.phantom.lungs import trachea_mm
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -45,8 +46,11 @@ def paint_head_skin(scene: Scene) -> None:
         nose = dome((z - 1582) / 26)
         if nose > 0.1:
             _, y, _, b = head_size(scene)
-            canvas.paint(spline([(-14, y - b + 8), (-7, y - b - 12 * nose), (0, y - b - 18 * nose), (7, y - b - 12 * nose),
-                                 (14, y - b + 8)]), hu.skin + 10)  # fmt: skip
+            tip = y - b
+            nose_shape = spline(
+                [(-14, tip + 8), (-7, tip - 12 * nose), (0, tip - 18 * nose), (7, tip - 12 * nose), (14, tip + 8)]
+            )
+            canvas.paint(nose_shape, hu.skin + 10)
         if 1565 < z < 1615:
             for sign, _ in SIDES:
                 canvas.paint(ribbon([(sign * 76, 18), (sign * 84, 26)], 2.6), hu.skin)
@@ -163,7 +167,7 @@ def _jaws(scene: Scene) -> None:
             place = (44 * abs(u) ** 0.8 * np.sign(u), -91 + 64 * abs(u) ** 1.8)
             missing = scene.person.has(f"tooth_{u:.2f}", 0.006 * max(scene.person.age - 30, 0))
             if not missing:
-                canvas.paint(oval(*place, 4.3, 4.3, count=12), 1900 if 1536 < z < 1549 else 1350, value)
+                canvas.paint(oval_at(place, 4.3, 4.3), 1900 if 1536 < z < 1549 else 1350, value)
     if 1549 <= z < 1562:
         canvas.bone(
             ribbon(arch[np.abs(t) < 0.85] * 0.94, 5.0), hu.cortical * 0.9, hu.trabecular * 1.4, 1.4, VALUES["skull"]
@@ -258,8 +262,6 @@ def _skull(scene: Scene) -> None:
     canvas.paint(tissue, hu.brain + 2, brain, fine=2.5, coarse=1.5)
     if face:
         _base(scene, value)
-    from radnet.scans.phantom.brain import paint_brain
-
     paint_brain(scene, tissue)
 
 

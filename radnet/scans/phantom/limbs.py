@@ -1,8 +1,9 @@
 """Legs and arms: skin, fat, muscles in their compartments, long bones with a cortex and marrow."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from radnet.scans.phantom.curves import Polygon, keyed, oval, ribbon, spline, waved
+from radnet.scans.phantom.curves import Polygon, keyed, oval, oval_at, ribbon, spline, waved
 from radnet.scans.phantom.ribcage import cut_tube, shoulder_mm
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -190,7 +191,7 @@ def _lower_leg_bones(scene: Scene, sign: float, side: str) -> None:
                     VALUES[f"fibula_{side}"])  # fmt: skip
 
 
-def arm_line(scene: Scene) -> np.ndarray:  # type: ignore[type-arg]
+def arm_line(scene: Scene) -> NDArray[np.float64]:
     """Centre line of the left humerus, shape (60, 3)."""
     x, y, z = shoulder_mm(scene)
     t = np.linspace(0, 1, 60)[:, None]
@@ -202,7 +203,7 @@ def arm_line(scene: Scene) -> np.ndarray:  # type: ignore[type-arg]
 def paint_arms(scene: Scene) -> None:
     """Shoulders and upper arms beside the trunk or beside the head; elbow and forearm below them."""
     z, hu, canvas = scene.z_mm, scene.hu, scene.canvas
-    x, y, top = shoulder_mm(scene)
+    _, _, top = shoulder_mm(scene)
     if scene.arms_up and z < 1340:
         return
     if z < (980 if not scene.arms_up else 1340) or (not scene.arms_up and z > 1475):
@@ -223,14 +224,14 @@ def paint_arms(scene: Scene) -> None:
     coat = 4 + 6 * scene.person.fat
     for sign, side in SIDES:
         centre = at * (sign, 1.0)
-        skin = waved(oval(*centre, radius + coat, (radius + coat) * 1.12), 0.03, scene.person.draws("arm"), z)
+        skin = waved(oval_at(centre, radius + coat, (radius + coat) * 1.12), 0.03, scene.person.draws("arm"), z)
         canvas.paint(skin, hu.skin)
         canvas.paint(_scaled(skin, -2.0), hu.fat, fine=8)
         for number, (angle, away, wide, deep) in enumerate(
             ((-1.3, 0.45, 0.62, 0.46), (1.5, 0.42, 0.74, 0.5), (0.1, 0.6, 0.38, 0.5))
         ):
             place = centre + away * radius * np.array([sign * np.cos(angle), 1.1 * np.sin(angle)])
-            shape = oval(*place, wide * radius, deep * radius, turn=0.1 * number)
+            shape = oval_at(place, wide * radius, deep * radius, turn=0.1 * number)
             canvas.paint(shape, hu.muscle, 0, fine=8)
         if along < 300:
             _humerus(scene, sign, side, line, top)
@@ -240,16 +241,18 @@ def paint_arms(scene: Scene) -> None:
                 canvas.bone(shape, hu.cortical, hu.marrow + 80, 2.2, VALUES[f"forearm_{side}"])
 
 
-def _humerus(scene: Scene, sign: float, side: str, line: np.ndarray, top: float) -> None:  # type: ignore[type-arg]
+def _humerus(scene: Scene, sign: float, side: str, line: NDArray[np.float64], top: float) -> None:
     z, hu = scene.z_mm, scene.hu
     value = VALUES[f"humerus_{side}"]
     flip = np.array([sign, 1.0])
     cut = 24 * max(1 - ((z - top) / 24) ** 2, 0) ** 0.5
     if cut > 2:
         centre = (line[0, :2] - (4, 0)) * flip
-        scene.canvas.bone(oval(*centre, cut, cut * 0.95), hu.cortical * 0.55, hu.trabecular * 0.9, 1.0, value, fine=35)
+        scene.canvas.bone(
+            oval_at(centre, cut, cut * 0.95), hu.cortical * 0.55, hu.trabecular * 0.9, 1.0, value, fine=35
+        )
         return
     shaft = cut_tube(line, 16, 11.5, z)
-    shaft = [oval(*s.mean(axis=0), 11.0, 11.0) * flip for s in shaft]
+    shaft = [oval_at(s.mean(axis=0), 11.0, 11.0) * flip for s in shaft]
     if shaft:
         scene.canvas.bone(shaft, hu.cortical * 1.05, hu.marrow + 20, 3.2, value, fine=14)

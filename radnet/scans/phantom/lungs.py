@@ -10,7 +10,7 @@ from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.ribcage import cut_tube
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
-from radnet.scans.phantom.torso import cavity_size
+from radnet.scans.phantom.torso import cavity_size, cavity_sizes
 
 BASE_MM, APEX_MM = 1158.0, 1464.0
 CARINA_MM = 1364.0
@@ -73,7 +73,7 @@ def lung_tree(person: Person) -> dict[str, NDArray[np.float64]]:
         count = 260
         z = stream.uniform(BASE_MM + 12, APEX_MM - 8, count)
         angle, radius = stream.uniform(0, 2 * np.pi, count), stream.uniform(0.1, 1, count) ** 0.5 * 0.93
-        width, depth, middle, _ = np.array([cavity_size(person, h) for h in z]).T
+        width, depth, middle, _ = cavity_sizes(person, z).T
         x = width * (0.56 + 0.40 * radius * np.cos(angle))
         y = middle + depth * 0.86 * radius * np.sin(angle)
         root = np.array([38.0, 12.0, 1342.0])

@@ -37,9 +37,9 @@ def _hip_parts(z_mm: float) -> list[Polygon]:
         line = np.stack([HIP_MM[0] + 1 - rim * np.cos(t), HIP_MM[1] + 3 - rim * np.sin(-t) * 1.05], axis=1)
         parts.append(ribbon(line, 5.0 + 4.5 * np.abs(np.sin(t))))
     if 843 < z_mm < 876:  # superior ramus of the pubis
-        line = [(70, -24), (45, -38), (22, -46), (9, -45)]
+        ramus = np.array([(70.0, -24), (45, -38), (22, -46), (9, -45)])
         u = (z_mm - 860) / 17
-        parts.append(ribbon(np.array(line) + (0, 3 * u), 7.5 * max(1 - u * u, 0.05) ** 0.5))
+        parts.append(ribbon(ramus + np.array((0, 3 * u)), 7.5 * max(1 - u * u, 0.05) ** 0.5))
         if z_mm < 872:
             parts.append(oval(9.5, -43, 6.5, 15 * max(1 - u * u, 0.1) ** 0.5, turn=0.2))
     if 798 < z_mm < 862:  # ischium
@@ -95,7 +95,7 @@ def _muscles(z: float, bulk: float) -> list[tuple[str, Polygon, float]]:
         found.append(("gluteus", middle + (shape - middle) * s, 9))
     if 925 < z < 1022:  # iliacus lines the wing
         row = keyed(_WING, z)
-        line = row[:10].reshape(5, 2)[1:] + (-8, -7)
+        line = row[:10].reshape(5, 2)[1:] + np.array((-8, -7))
         found.append(("iliacus", ribbon(line, 7 * bulk), 6))
     if 800 < z < 925:
         x, y = keyed([(800, 98, -2), (850, 98, -28), (880, 92, -38), (925, 82, -26)], z)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radnet.errors import UsageError
 from radnet.scans.phantom.person import Person
@@ -50,8 +51,8 @@ class Plan:
 
     region: str
     part: str
-    z_standard_mm: np.ndarray  # type: ignore[type-arg]
-    z_mm: np.ndarray  # type: ignore[type-arg]
+    z_standard_mm: NDArray[np.float64]
+    z_mm: NDArray[np.float64]
     pixel_mm: float
     centre_mm: tuple[float, float]
     roll: float
@@ -142,7 +143,11 @@ def _field(person: Person, part: str, stream: np.random.Generator, z_mm: float) 
 def _table(person: Person, part: str) -> float:
     """Height of the couch under the parts that touch it."""
     if part in ("head", "head_neck", "cervical"):
-        return 104.0 if part != "cervical" else max(104.0, float(skin(person, 1400)[:, 1].max()) * depth_at(person, 1400) - 12)
+        return (
+            104.0
+            if part != "cervical"
+            else max(104.0, float(skin(person, 1400)[:, 1].max()) * depth_at(person, 1400) - 12)
+        )
     heights = {"thigh": (850,), "knee": (850,), "lower_leg": (850,), "arm": (1400,)}.get(
         part, (880, 1000, 1100, 1250, 1350)
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import cos, sin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,11 +78,11 @@ def phantom_series(seed: int, patient: int, region: str, *, slices: int = 40, si
     hu = np.empty((slices, size, size), np.int16)
     mask = np.empty((slices, size, size), np.uint8)
     for index, z in enumerate(plan.z_standard_mm):
-        turn = z / 9.0
+        turn, slow = float(z) / 9.0, float(z) / 27.0
         canvas = Canvas(
             grid,
-            (np.cos(turn) * fine[0] + np.sin(turn) * fine[1]).astype(np.float32),
-            (np.cos(turn / 3) * coarse[0] + np.sin(turn / 3) * coarse[1]).astype(np.float32),
+            cos(turn) * fine[0] + sin(turn) * fine[1],
+            cos(slow) * coarse[0] + sin(slow) * coarse[1],
         )
         paint_couch(canvas, plan, couch, -lie)
         sunk = lie - _sag_mm(person, plan, float(z))

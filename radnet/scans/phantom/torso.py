@@ -3,9 +3,12 @@
 Shape legend of the tables: z in mm above the soles of the standard body, then radii and middle of the contour.
 """
 
-import numpy as np
+from functools import lru_cache
 
-from radnet.scans.phantom.curves import Polygon, keyed, oval, ribbon, spline, waved
+import numpy as np
+from numpy.typing import NDArray
+
+from radnet.scans.phantom.curves import Polygon, keyed, keyed_many, oval, ribbon, spline, waved
 from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -59,6 +62,7 @@ def _girth(person: Person, z_mm: float) -> float:
     return float((person.visceral - 0.9) * 42 * bump)
 
 
+@lru_cache(maxsize=64)
 def wall_size(person: Person, z_mm: float) -> tuple[float, float, float, float]:
     """Half width, half depth, middle y and power of the muscular wall's contour."""
     width, depth, middle, power = keyed(_WALL, z_mm)
@@ -67,12 +71,23 @@ def wall_size(person: Person, z_mm: float) -> tuple[float, float, float, float]:
     return width * bulk + 0.3 * girth, depth * bulk + 0.5 * girth, middle - 0.5 * girth, power
 
 
+@lru_cache(maxsize=64)
 def cavity_size(person: Person, z_mm: float) -> tuple[float, float, float, float]:
     """Half width, half depth, middle y and power of the body cavity's contour."""
     width, depth, middle, power = keyed(_CAVITY, z_mm)
     girth = _girth(person, z_mm)
     chest = 1 + person.shift("chest_depth", 0.04)
     return width + 0.3 * girth, depth * chest + 0.5 * girth, middle - 0.5 * girth, power
+
+
+def cavity_sizes(person: Person, z_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`cavity_size` at many heights: shape (N,) -> (N, 4)."""
+    sizes = keyed_many(_CAVITY, z_mm)
+    girth = (person.visceral - 0.9) * 42 * np.exp(-(((z_mm - 1070) / 95) ** 2))
+    chest = 1 + person.shift("chest_depth", 0.04)
+    return np.stack(
+        [sizes[:, 0] + 0.3 * girth, sizes[:, 1] * chest + 0.5 * girth, sizes[:, 2] - 0.5 * girth, sizes[:, 3]], axis=1
+    )
 
 
 def wall(person: Person, z_mm: float, inset_mm: float = 0.0) -> Polygon:
@@ -171,7 +186,12 @@ def _neck_root(scene: Scene) -> None:
         t = np.linspace(0.08, 1.0, 12) * np.pi / 2
         line = np.stack([sign * (width - 6) * np.sin(t), middle + (depth - 7) * np.cos(t) ** 1.1], axis=1)
         canvas.paint(ribbon(line, np.linspace(4, 8, 12) * person.muscle), hu.muscle, fine=8)
-        for dx, dy, a, b, turn in ((15, 30, 14, 11, 0.3), (44, 26, 13, 9, -0.5), (38, -4, 14, 9, 0.9), (0.6 * width, 8, 14, 8, 0.5)):
+        for dx, dy, a, b, turn in (
+            (15, 30, 14, 11, 0.3),
+            (44, 26, 13, 9, -0.5),
+            (38, -4, 14, 9, 0.9),
+            (0.6 * width, 8, 14, 8, 0.5),
+        ):
             shape = oval(x0 + sign * dx, y0 + dy, a, b, turn=sign * turn)
             canvas.paint(waved(shape, 0.08, person.draws(f"root_{dx:.0f}"), z), hu.muscle, fine=8)
         canvas.paint(oval(sign * 30, middle - 0.72 * depth, 15, 5, turn=sign * 0.45), hu.muscle, fine=6)
@@ -223,7 +243,7 @@ def _back_muscles(scene: Scene) -> None:
         back = spline(
             [(9, 42), (30, 30), (52, 36), (58, 50), (45, 63), (22, 68), (8, 62)]
         ) * (sign * bulk, flat) + (x0, y0 + 2 + 10 * (1 - flat))  # fmt: skip
-        canvas.paint(back + (0, -1.0), scene.hu.fat)
+        canvas.paint(back + np.array((0, -1.0)), scene.hu.fat)
         canvas.paint(
             (back - back.mean(axis=0)) * 0.94 + back.mean(axis=0),
             scene.hu.muscle - 0.18 * person.age + 6,
