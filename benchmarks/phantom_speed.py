@@ -40,12 +40,9 @@ def main() -> None:
         took = time.perf_counter() - started
         megabytes = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 1e6
     share = took / (BOUND_S * count / BOUND_SERIES)
-    print(
-        f"{count} series of {arguments.slices} x {arguments.size} x {arguments.size}, {arguments.jobs} jobs, {megabytes:.0f} MB"
-    )
-    print(
-        f"{took:.1f} s, {count / took:.2f} series/s, {100 * share:.0f} % of the bound ({BOUND_S:.0f} s for {BOUND_SERIES})"
-    )
+    shape = f"{arguments.slices} x {arguments.size} x {arguments.size}"
+    print(f"{count} series of {shape}, {arguments.jobs} jobs, {megabytes:.0f} MB")
+    print(f"{took:.1f} s, {count / took:.2f} series/s, {100 * share:.0f} % of the bound ({BOUND_S:.0f} s for 200)")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,17 @@ from radnet.scans.scan import REGIONS
 SMALL = {"patients": 4, "seed": 3, "series_per_patient": 2, "slices": 5, "size": 64}
 
 
+TYPE_1 = (
+    "Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "FrameOfReferenceUID",
+    "StudyInstanceUID", "SeriesInstanceUID", "RescaleIntercept", "RescaleSlope", "PixelData",
+)  # fmt: skip
+TYPE_2 = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+    "ReferringPhysicianName", "AccessionNumber", "SeriesNumber", "InstanceNumber", "Manufacturer",
+    "PositionReferenceIndicator", "SliceThickness", "KVP", "AcquisitionNumber", "PatientPosition",
+)  # fmt: skip
+
+
 def digests(folder: Path) -> dict[str, str]:
     return {
         file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
@@ -77,13 +88,9 @@ def test_dicom_is_a_ct_series_with_all_required_attributes(mixed):
             assert data.SOPClassUID == pydicom.uid.CTImageStorage
             assert data.file_meta.MediaStorageSOPInstanceUID == data.SOPInstanceUID
             assert list(data.ImageType) == ["ORIGINAL", "PRIMARY", "AXIAL"]
-            # type 1 attributes have a value, type 2 ones are there
-            for name in ("Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "FrameOfReferenceUID",
-                         "StudyInstanceUID", "SeriesInstanceUID", "RescaleIntercept", "RescaleSlope", "PixelData"):  # fmt: skip
+            for name in TYPE_1:
                 assert data.get(name) not in (None, ""), name
-            for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
-                         "ReferringPhysicianName", "AccessionNumber", "SeriesNumber", "InstanceNumber", "Manufacturer",
-                         "PositionReferenceIndicator", "SliceThickness", "KVP", "AcquisitionNumber", "PatientPosition"):  # fmt: skip
+            for name in TYPE_2:
                 assert name in data, name
             assert data.BurnedInAnnotation == "NO"
             assert (data.get("ContrastBolusAgent", "") != "") == (data.get("ContrastBolusRoute", "") != "")

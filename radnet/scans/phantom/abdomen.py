@@ -229,8 +229,8 @@ def _kidneys(scene: Scene) -> None:
         size = dome(u, 2.4)
         if size < 0.15:
             continue
-        out = 60 - 10 * u + 5 * (person.visceral - 1)
-        at = np.array([x0 + sign * out, y0 + 17 + 4 * u])
+        out = 67 - 10 * u + 6 * (person.visceral - 1)
+        at = np.array([x0 + sign * out, y0 + 14 + 5 * u])
         turn = 0.55
         open_ = max(0.0, 1 - (u / 0.5) ** 2)
         bean = (
@@ -252,7 +252,7 @@ def _kidneys(scene: Scene) -> None:
             canvas.paint(place(sinus), hu.fat + 15, 0, fine=12)
             canvas.paint(place(oval(-4, 0, 6.5, 3.2)), hu.urine_kidney, 0)
             if abs(u) < 0.25:
-                canvas.paint([place(ribbon([(-8, -5), (-32, -10)], 3.0))], hu.vein * 0.7 + hu.artery * 0.3, 0)
+                canvas.paint([place(ribbon([(-8, -5), (-30, -12)], 2.4))], hu.vein * 0.7 + hu.artery * 0.3, 0)
         if person.has(f"kidney_cyst_{side}", 0.012 * max(person.age - 35, 0)):
             draw = person.draws(f"kidney_cyst_{side}")
             radius = 9 + 8 * draw[0]

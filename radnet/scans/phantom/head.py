@@ -11,9 +11,9 @@ from radnet.scans.phantom.structures import VALUES
 # z: half width, front y and back y of the head's skin
 _SKIN = np.array(
     [
-        (1484, 50, -46, 58), (1500, 56, -62, 66), (1515, 62, -92, 70), (1540, 68, -100, 76), (1565, 73, -102, 88),
-        (1590, 77, -103, 97), (1620, 79, -101, 100), (1650, 78, -94, 98), (1680, 71, -80, 88), (1700, 58, -62, 72),
-        (1714, 36, -38, 50), (1722, 6, -2, 14),
+        (1484, 50, -46, 58), (1496, 55, -60, 64), (1505, 60, -92, 67), (1516, 64, -101, 70), (1540, 69, -103, 76),
+        (1565, 73, -103, 88), (1590, 77, -103, 97), (1620, 79, -101, 100), (1650, 78, -94, 98), (1680, 71, -80, 88),
+        (1700, 58, -62, 72), (1714, 36, -38, 50), (1722, 6, -2, 14),
     ],
     dtype=np.float64,
 )  # fmt: skip
@@ -66,7 +66,7 @@ def paint_head(scene: Scene) -> None:
         _neck(scene)
     if z < 1600:
         _pharynx(scene)
-    if 1498 < z < 1570:
+    if 1506 < z < 1570:
         _jaws(scene)
     if 1552 < z < 1640:
         _face(scene)
@@ -155,9 +155,9 @@ def _jaws(scene: Scene) -> None:
     z, canvas, hu = scene.z_mm, scene.canvas, scene.hu
     value = VALUES["mandible"]
     t = np.linspace(-1, 1, 21)
-    arch = np.stack([46 * np.abs(t) ** 0.8 * np.sign(t), -92 + 70 * np.abs(t) ** 1.8], axis=1)
+    arch = np.stack([46 * np.abs(t) ** 0.8 * np.sign(t), -90 + 68 * np.abs(t) ** 1.8], axis=1)
     if z < 1532:
-        keep = np.abs(t) < np.interp(z, (1498, 1515), (0.3, 1.0))
+        keep = np.abs(t) < np.interp(z, (1506, 1520), (0.3, 1.0))
         canvas.bone(ribbon(arch[keep], 6.0), hu.cortical * 1.15, hu.trabecular * 1.3, 1.8, value)
     else:
         for sign, _ in SIDES:  # the ascending rami

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radnet.scans.phantom.curves import Polygon, keyed, oval, oval_at, ribbon, spline, waved
+from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.ribcage import cut_tube, shoulder_mm
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -34,24 +35,29 @@ _CALF = (
 )  # fmt: skip
 
 
-def leg_size(scene: Scene) -> tuple[float, float, float, float]:
+def leg_size(person: Person, z_mm: float) -> tuple[float, float, float, float]:
     """Middle (x, y) and radii of the muscle bag of the left leg."""
-    x, y, a, b = keyed(_LEG, scene.z_mm)
-    bulk = scene.person.muscle**1.3
+    x, y, a, b = keyed(_LEG, z_mm)
+    bulk = person.muscle**1.3
     return x, y, a * bulk, b * bulk
 
 
-def _leg_fat(scene: Scene) -> float:
-    return float(keyed([(80, 4), (260, 7), (440, 7), (600, 11), (800, 17), (880, 20)], scene.z_mm)[0]) * (
-        (1.25 if scene.person.female else 0.85) * (0.35 + 0.65 * scene.person.fat)
-    )
+def _leg_fat(person: Person, z_mm: float) -> float:
+    usual = float(keyed([(80, 4), (260, 7), (440, 7), (600, 11), (800, 17), (880, 20)], z_mm)[0])
+    return usual * (1.25 if person.female else 0.85) * (0.35 + 0.65 * person.fat)
+
+
+def leg_back_mm(person: Person, z_mm: float) -> float:
+    """How far back the legs reach at a height, in the standard body."""
+    _, y, _, b = leg_size(person, z_mm)
+    return y + b + _leg_fat(person, z_mm)
 
 
 def paint_leg_skin(scene: Scene) -> None:
     """Skin of both legs, before any fat is painted."""
     if scene.z_mm < 885:
-        x, y, a, b = leg_size(scene)
-        coat = _leg_fat(scene) + 2
+        x, y, a, b = leg_size(scene.person, scene.z_mm)
+        coat = _leg_fat(scene.person, scene.z_mm) + 2
         for sign, _ in SIDES:
             shape = oval(sign * x, y, a + coat, b + coat, power=2.15, count=48)
             scene.canvas.paint(waved(shape, 0.02, scene.person.draws("leg_skin"), scene.z_mm), scene.hu.skin)
@@ -60,8 +66,8 @@ def paint_leg_skin(scene: Scene) -> None:
 def paint_leg_fat(scene: Scene) -> None:
     """Fat of both legs."""
     if scene.z_mm < 885:
-        x, y, a, b = leg_size(scene)
-        coat = _leg_fat(scene)
+        x, y, a, b = leg_size(scene.person, scene.z_mm)
+        coat = _leg_fat(scene.person, scene.z_mm)
         for sign, _ in SIDES:
             shape = oval(sign * x, y, a + coat, b + coat, power=2.15, count=48)
             scene.canvas.paint(waved(shape, 0.02, scene.person.draws("leg_skin"), scene.z_mm), scene.hu.fat, fine=8)
@@ -82,7 +88,7 @@ def paint_legs(scene: Scene) -> None:
 
 def _leg_muscles(scene: Scene, sign: float) -> None:
     z, hu, canvas = scene.z_mm, scene.hu, scene.canvas
-    x, y, a, b = leg_size(scene)
+    x, y, a, b = leg_size(scene.person, scene.z_mm)
     thin = 0.9 + 0.9 * scene.person.fat
     waste = 0.1 * scene.person.age
     bundles = _THIGH if z > 440 else _CALF

@@ -70,7 +70,7 @@ def lung_tree(person: Person) -> dict[str, NDArray[np.float64]]:
     found = {}
     for sign, side in SIDES:
         stream = person.stream(f"lung_tree_{side}")
-        count = 260
+        count = 380
         z = stream.uniform(BASE_MM + 12, APEX_MM - 8, count)
         angle, radius = stream.uniform(0, 2 * np.pi, count), stream.uniform(0.1, 1, count) ** 0.5 * 0.93
         width, depth, middle, _ = cavity_sizes(person, z).T
@@ -88,7 +88,7 @@ def lung_tree(person: Person) -> dict[str, NDArray[np.float64]]:
         load = np.ones(count + 1)
         for child in range(count, 0, -1):
             load[parents[child]] += load[child]
-        thick = 0.85 * load[1:] ** (1 / 2.6)
+        thick = 0.95 * load[1:] ** (1 / 2.6)
         pieces = np.concatenate([points[parents[1:]], points[1:], np.minimum(thick, 6.5)[:, None]], axis=1)
         pieces[:, [0, 3]] *= sign
         found[side] = pieces

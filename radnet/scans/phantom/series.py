@@ -13,7 +13,7 @@ from radnet.scans.phantom.canvas import Canvas, Grid
 from radnet.scans.phantom.curves import oval, ribbon
 from radnet.scans.phantom.head import paint_head, paint_head_skin
 from radnet.scans.phantom.labels import slice_labels
-from radnet.scans.phantom.limbs import paint_arms, paint_leg_fat, paint_leg_skin, paint_legs
+from radnet.scans.phantom.limbs import leg_back_mm, paint_arms, paint_leg_fat, paint_leg_skin, paint_legs
 from radnet.scans.phantom.lungs import paint_airways, paint_lungs
 from radnet.scans.phantom.pelvis import paint_hip_bones, paint_pelvic_muscles
 from radnet.scans.phantom.person import Person, person_of
@@ -115,7 +115,10 @@ def phantom_series(seed: int, patient: int, region: str, *, slices: int = 40, si
 def _sag_mm(person: Person, plan: Plan, z_mm: float) -> float:
     """Most of the gap between back and couch at a height: bodies sink until they lie on it."""
     at = float(np.clip(z_mm, 860, 1430))
-    gap = plan.table_y_mm - float(skin(person, at)[:, 1].max()) * depth_at(person, at)
+    back = float(skin(person, at)[:, 1].max()) * depth_at(person, at)
+    if z_mm < 860:
+        back += (leg_back_mm(person, z_mm) - back) * min(1.0, (860 - z_mm) / 80)
+    gap = plan.table_y_mm - back
     return 0.85 * gap * float(np.clip((1530 - z_mm) / 100, 0, 1))
 
 
