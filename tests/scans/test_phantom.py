@@ -148,6 +148,15 @@ def test_contrast_raises_the_aorta():
     assert np.mean(medians["arterial"]) > np.mean(medians["portal_venous"]) > np.mean(medians["native"])
 
 
+def test_nothing_is_segmented_outside_the_round_field(archive):
+    padded = [series for series in archive.values() if np.all(series.hu[:, 0, 0] == -1024)]
+    assert 0 < len(padded) < len(archive)
+    for series in padded:
+        outside = np.all(series.hu == -1024, axis=0)
+        assert outside.mean() > 0.15
+        assert not series.mask[:, outside].any()
+
+
 def test_left_is_left(archive):
     for series in of_region(archive, "abdomen"):
         columns = {name: np.nonzero(series.mask == VALUES[name])[2].mean() for name in ("liver", "spleen")}

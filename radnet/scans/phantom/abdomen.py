@@ -96,11 +96,11 @@ def paint_upper_abdomen(scene: Scene) -> None:
     if not 1010 < scene.z_mm < 1275:
         return
     _spleen(scene)
-    _adrenals(scene)
     _pancreas(scene)
     _kidneys(scene)
     _cava(scene)
     _liver(scene)
+    _adrenals(scene)
     _gallbladder(scene)
 
 

@@ -172,7 +172,8 @@ def _jaws(scene: Scene) -> None:
         canvas.bone(
             ribbon(arch[np.abs(t) < 0.85] * 0.94, 5.0), hu.cortical * 0.9, hu.trabecular * 1.4, 1.4, VALUES["skull"]
         )
-        canvas.paint(oval(0, -62, 24, 22), 160, VALUES["skull"])
+        if z > 1557:  # the hard palate
+            canvas.paint(oval(0, -64, 20, 19), 105, VALUES["skull"], fine=60)
 
 
 def _face(scene: Scene) -> None:

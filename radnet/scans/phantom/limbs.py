@@ -238,6 +238,7 @@ def paint_arms(scene: Scene) -> None:
         ):
             place = centre + away * radius * np.array([sign * np.cos(angle), 1.1 * np.sin(angle)])
             shape = oval_at(place, wide * radius, deep * radius, turn=0.1 * number)
+            canvas.paint(_scaled(shape, 0.8 + 0.6 * scene.person.fat), hu.fat + 15, 0, fine=8)
             canvas.paint(shape, hu.muscle, 0, fine=8)
         if along < 300:
             _humerus(scene, sign, side, line, top)

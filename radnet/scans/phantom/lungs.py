@@ -88,8 +88,8 @@ def lung_tree(person: Person) -> dict[str, NDArray[np.float64]]:
         load = np.ones(count + 1)
         for child in range(count, 0, -1):
             load[parents[child]] += load[child]
-        thick = 0.95 * load[1:] ** (1 / 2.6)
-        pieces = np.concatenate([points[parents[1:]], points[1:], np.minimum(thick, 6.5)[:, None]], axis=1)
+        thick = 0.68 * load[1:] ** (1 / 2.6)
+        pieces = np.concatenate([points[parents[1:]], points[1:], np.minimum(thick, 6.0)[:, None]], axis=1)
         pieces[:, [0, 3]] *= sign
         found[side] = pieces
     return found
@@ -98,7 +98,7 @@ def lung_tree(person: Person) -> dict[str, NDArray[np.float64]]:
 def _paint_vessels(scene: Scene, sign: float, value: int) -> None:
     pieces = lung_tree(scene.person)["left" if sign > 0 else "right"]
     start, end, radius = pieces[:, :3], pieces[:, 3:6], pieces[:, 6]
-    half = np.maximum(radius, 1.6)
+    half = np.maximum(radius, 2.2)
     low, high = np.minimum(start[:, 2], end[:, 2]) - half, np.maximum(start[:, 2], end[:, 2]) + half
     near = (low < scene.z_mm) & (high > scene.z_mm)
     shapes: list[Polygon] = []

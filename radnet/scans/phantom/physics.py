@@ -113,11 +113,14 @@ def scanned(
         image += _metal_streaks(hu, grid, stream)
     image += _noise(hu, plan, scanner, stream)
     np.clip(image, PADDING_HU, 3071, out=image)
-    if plan.circle:
-        rows, columns = np.ogrid[: grid.size, : grid.size]
-        middle = (grid.size - 1) / 2
-        image[(rows - middle) ** 2 + (columns - middle) ** 2 > (grid.size / 2) ** 2] = PADDING_HU
     return np.rint(image).astype(np.int16)
+
+
+def outside_field(size: int) -> NDArray[np.bool_]:
+    """Pixels (size, size) outside the round field of view."""
+    rows, columns = np.ogrid[:size, :size]
+    middle = (size - 1) / 2
+    return np.asarray((rows - middle) ** 2 + (columns - middle) ** 2 > (size / 2) ** 2)
 
 
 def _noise(hu: NDArray[np.float32], plan: Plan, scanner: Scanner, stream: np.random.Generator) -> NDArray[np.float32]:
@@ -164,8 +167,8 @@ def _metal_streaks(hu: NDArray[np.float32], grid: Grid, stream: np.random.Genera
         rays = np.convolve(np.tile(rays, 3), (0.25, 0.5, 0.25), "same")[128:256].astype(np.float32)
         rays = np.tile(rays, 2)  # a ray goes on at the other side
         away = np.hypot(rows - y, columns - x) * grid.pixel_mm
-        reach = 22 + 2.2 * area_mm2**0.5
-        total += (rays[angle.astype(np.int32) % 256] * 420 * min(area_mm2 / 120, 1.6) * np.exp(-away / reach)).astype(
+        reach = 12 + 1.1 * area_mm2**0.5
+        total += (rays[angle.astype(np.int32) % 256] * 380 * min(area_mm2 / 120, 1.6) * np.exp(-away / reach)).astype(
             np.float32
         )
     return _blurred(total, 0.7)

@@ -17,7 +17,7 @@ from radnet.scans.phantom.limbs import leg_back_mm, paint_arms, paint_leg_fat, p
 from radnet.scans.phantom.lungs import paint_airways, paint_lungs
 from radnet.scans.phantom.pelvis import paint_hip_bones, paint_pelvic_muscles
 from radnet.scans.phantom.person import Person, person_of
-from radnet.scans.phantom.physics import METAL_HU, paint_couch, scanned, scanner_of, texture
+from radnet.scans.phantom.physics import METAL_HU, PADDING_HU, outside_field, paint_couch, scanned, scanner_of, texture
 from radnet.scans.phantom.plan import Plan, plan_series
 from radnet.scans.phantom.ribcage import paint_ribs, paint_shoulder_girdle, paint_sternum
 from radnet.scans.phantom.scene import Scene
@@ -73,8 +73,11 @@ def phantom_series(seed: int, patient: int, region: str, *, slices: int = 40, si
     grid = Grid(size, plan.pixel_mm, person.width_scale, plan.centre_mm, plan.roll)
     fine = [texture(stream, size, 2.2 * person.width_scale / plan.pixel_mm) for _ in range(2)]
     coarse = [texture(stream, size, 9.0 * person.width_scale / plan.pixel_mm) for _ in range(2)]
-    couch = person.draws("couch_" + region)
-    lie = _sag_mm(person, plan, float(plan.z_standard_mm.mean()))
+    knots = np.linspace(80, 1480, 29)
+    sags = np.array([_sag_mm(person, plan, float(z)) for z in knots])
+    lie = float(np.interp(plan.z_standard_mm.mean(), knots, sags))
+    couch = Canvas(grid, fine[0], coarse[0])
+    paint_couch(couch, plan, person.draws("couch_" + region), -lie)
     hu = np.empty((slices, size, size), np.int16)
     mask = np.empty((slices, size, size), np.uint8)
     for index, z in enumerate(plan.z_standard_mm):
@@ -84,12 +87,15 @@ def phantom_series(seed: int, patient: int, region: str, *, slices: int = 40, si
             cos(turn) * fine[0] + sin(turn) * fine[1],
             cos(slow) * coarse[0] + sin(slow) * coarse[1],
         )
-        paint_couch(canvas, plan, couch, -lie)
-        sunk = lie - _sag_mm(person, plan, float(z))
+        canvas.hu[:] = couch.hu
+        sunk = lie - float(np.interp(z, knots, sags))
         canvas.grid = replace(grid, depth=depth_at(person, float(z)), sink_mm=sunk)
         paint_body(Scene(canvas, person, hu_of, float(z), plan.phase, plan.arms_up))
         hu[index] = scanned(canvas.hu, grid, plan, scanner, stream)
         mask[index] = canvas.mask
+    if plan.circle:  # nothing was reconstructed there, so there is nothing to segment either
+        padding = outside_field(size)
+        hu[:, padding], mask[:, padding] = PADDING_HU, 0
     return PhantomSeries(
         hu=hu,
         mask=mask,
