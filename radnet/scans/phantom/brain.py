@@ -87,6 +87,3 @@ def _below_the_tentorium(scene: Scene, centre: NDArray[np.float64], wide: float,
         canvas.paint(back, hu.brain + 3, value, fine=3, within=value)
     canvas.paint(oval(0, stem[1] + 19, 5.0, 3.5), 8, value)  # fourth ventricle
     canvas.paint(ribbon([(0, centre[1] + 0.45 * long), (0, centre[1] + 0.85 * long)], 1.0), 20, value)
-    if z > 1614:
-        for sign, _ in SIDES:  # the tentorium's edges
-            canvas.paint(ribbon([(sign * 58, 26), (sign * 20, 22)], 0.8), 50, None)

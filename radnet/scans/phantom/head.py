@@ -197,11 +197,11 @@ def _face(scene: Scene) -> None:
         canvas.bone(ribbon([(0, front + 16), (1, front + 68)], 1.2), 320, 320, 0.8, value)
         for sign, _ in SIDES:
             canvas.paint(oval(sign * 8.5, front + 42, 3.6, 15), hu.muscle, 0)
-    if 1572 < z < 1612:  # cheek bones and their arches
+    if 1579 < z < 1612:  # cheek bones and their arches
         for sign, _ in SIDES:
             line = [(sign * 40, front + 16), (sign * 56, front + 26), (sign * 65, front + 50), (sign * 67, front + 78)]
             wide = 4.5 if z > 1580 else 3.0
-            upto = 4 if z < 1592 else 2
+            upto = 4 if 1582 < z < 1593 else 2
             canvas.bone(ribbon(line[:upto], wide), hu.cortical, hu.trabecular * 1.5, 1.3, value)
     if 1594 < z < 1634:  # orbits with the eyes
         size = dome((z - 1614) / 20)
@@ -219,14 +219,24 @@ def _face(scene: Scene) -> None:
                 canvas.paint(ribbon([(sign * 31, front + 33), (sign * 24, front + 62)], 2.0), 38, 0)
                 for inner in (-13, 12):
                     canvas.paint(ribbon([(sign * (32 + inner), front + 26), (sign * 25, front + 58)], 1.5), 48, 0)
-        for row in np.linspace(front + 18, front + 58, 4):  # ethmoid cells
-            canvas.bone(oval(0, row, 11, 6.2), thin * 0.7, thin * 0.7, 0.8, value)
-            for sign, _ in SIDES:
-                canvas.paint(oval(sign * 5, row, 4.4, 4.8), -960, 0)
+        _ethmoid(scene, front, thin)
     if 1590 < z < 1618:  # sphenoid sinus
         canvas.bone(oval(0, -12, 18, 13), thin, thin, 1.0, value)
         for sign, _ in SIDES:
             canvas.paint(oval(sign * 7.5, -13, 6.8, 10), -980, 0)
+
+
+def _ethmoid(scene: Scene, front: float, thin: float) -> None:
+    """Air cells of unequal size between the orbits."""
+    block = spline([(-11, front + 14), (11, front + 14), (14, front + 38), (12, front + 64), (-12, front + 64),
+                    (-14, front + 38)])  # fmt: skip
+    scene.canvas.bone(block, thin * 0.55, thin * 0.4, 0.8, VALUES["skull"])
+    for number in range(10):
+        draw = scene.person.draws(f"ethmoid_{number}_{int(scene.z_mm // 6)}")
+        sign, row = (1.0 if number % 2 else -1.0), front + 18 + 10 * (number // 2)
+        at = (sign * (5.8 + 0.8 * draw[0]), row + 1.5 * draw[1])
+        shape = oval(*at, 5.2 + 0.9 * draw[2], 4.7 + 0.8 * draw[3], power=2.8, turn=0.4 * draw[4])
+        scene.canvas.paint(shape, -940 if draw[5] > -0.8 else 15, 0)
 
 
 def _grown(shape: Polygon, by_mm: float) -> Polygon:

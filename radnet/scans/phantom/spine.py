@@ -63,7 +63,7 @@ def _body(scene: Scene, level: str, up: float, at: tuple[float, float], half_wid
     waist = 1 - 0.09 * np.sin(np.pi * up / DISC_FROM)
     shape = _kidney_shape(*at, half_width * waist, half_depth * waist)
     end_plate = min(up, DISC_FROM - up) < 0.06 and level != "C2"
-    marrow = hu.trabecular * (1.9 if end_plate else 1.0)
+    marrow = hu.trabecular * (1.55 if end_plate else 1.0)
     spur = max(scene.person.age - 50, 0) * 0.05
     if end_plate and spur:
         shape = _kidney_shape(*at, half_width + spur, half_depth + 0.6 * spur)
