@@ -1,11 +1,12 @@
 """Solid organs of the upper abdomen: liver with lesions, spleen, kidneys, pancreas, gall bladder, great veins."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, ribbon, spline, turned, waved
+from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, oval_at, ribbon, spline, turned, waved
 from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -22,10 +23,10 @@ _LIVER = np.array(
          -0.02, -0.8, -0.52, -0.82, -0.86, -0.45),
         (0.42, -0.965, 0.1, -0.86, 0.58, -0.52, 0.78, -0.25, 0.52, -0.16, 0.16, 0.02, -0.12, 0.44, -0.46, 0.40, -0.70,
          0.02, -0.86, -0.50, -0.88, -0.88, -0.48),
-        (0.60, -0.97, 0.1, -0.88, 0.56, -0.62, 0.74, -0.40, 0.44, -0.27, 0.10, -0.12, -0.18, 0.18, -0.50, 0.16, -0.74,
-         -0.12, -0.86, -0.52, -0.88, -0.89, -0.46),
-        (0.78, -0.97, 0.14, -0.90, 0.46, -0.74, 0.56, -0.58, 0.38, -0.50, 0.12, -0.46, -0.12, -0.40, -0.36, -0.36, -0.58,
-         -0.48, -0.72, -0.66, -0.68, -0.87, -0.34),
+        (0.60, -0.97, 0.1, -0.88, 0.56, -0.62, 0.74, -0.40, 0.44, -0.27, 0.10, -0.12, -0.18, 0.18, -0.50, 0.16,
+         -0.74, -0.12, -0.86, -0.52, -0.88, -0.89, -0.46),
+        (0.78, -0.97, 0.14, -0.90, 0.46, -0.74, 0.56, -0.58, 0.38, -0.50, 0.12, -0.46, -0.12, -0.40, -0.36, -0.36,
+         -0.58, -0.48, -0.72, -0.66, -0.68, -0.87, -0.34),
         (0.93, -0.96, 0.20, -0.92, 0.36, -0.82, 0.40, -0.74, 0.32, -0.71, 0.18, -0.70, 0.02, -0.70, -0.14, -0.70, -0.26,
          -0.76, -0.34, -0.84, -0.30, -0.92, -0.10),
         (1.0, -0.88, 0.16, -0.86, 0.19, -0.84, 0.2, -0.82, 0.18, -0.81, 0.15, -0.80, 0.12, -0.80, 0.08, -0.81, 0.04,
@@ -49,7 +50,7 @@ def liver_outline(person: Person, z_mm: float) -> Polygon | None:
     width, depth, middle, _ = cavity_size(person, z_mm)
     points = keyed(_LIVER, (top - z_mm) / (top - tip)).reshape(11, 2)
     left = points[:, 0] > -0.05
-    points[left, 0] = -0.05 + (points[left, 0] + 0.05) * (1.15 + person.shift("left_lobe", 0.5))
+    points[left, 0] = -0.05 + (points[left, 0] + 0.05) * (0.85 + person.shift("left_lobe", 0.45))
     points = points * (1 + person.shift("liver_girth", 0.03))
     shape = spline(points) * (width, depth) + (0, middle)
     return waved(shape, 0.018, person.draws("liver"), z_mm)
@@ -70,8 +71,8 @@ def paint_domes(scene: Scene) -> None:
     if z < top:
         size = np.interp(top - z, (0, 12, 35, 70, 100), (0.02, 0.5, 0.84, 0.98, 1.04))
         shape = np.array(
-            [(0.02, -0.9), (0.45, -0.9), (0.80, -0.62), (0.97, -0.1), (0.93, 0.35), (0.72, 0.68), (0.42, 0.74), (0.2, 0.5),
-             (0.05, 0.1), (0.0, -0.4)]
+            [(0.02, -0.9), (0.45, -0.9), (0.80, -0.62), (0.97, -0.1), (0.93, 0.35), (0.72, 0.68), (0.42, 0.74),
+             (0.2, 0.5), (0.05, 0.1), (0.0, -0.4)]
         )  # fmt: skip
         centre = np.array((0.5, -0.02))
         shape = spline(centre + (shape - centre) * size) * (width, depth) + (0, middle)
@@ -95,11 +96,11 @@ def paint_upper_abdomen(scene: Scene) -> None:
     if not 1010 < scene.z_mm < 1275:
         return
     _spleen(scene)
-    _adrenals(scene)
     _pancreas(scene)
     _kidneys(scene)
     _cava(scene)
     _liver(scene)
+    _adrenals(scene)
     _gallbladder(scene)
 
 
@@ -119,26 +120,30 @@ def _liver(scene: Scene) -> None:
         spread = 0.25 + 2.2 * down
         for aim in ((-0.75, 0.15), (-0.42, -0.5), (0.08, -0.45)):
             end = np.array([aim[0] * width, middle + aim[1] * depth])
-            near = hub + (end - hub) * max(0.02, spread - 0.55)
-            far = hub + (end - hub) * min(1.0, spread + 0.1)
-            canvas.paint(ribbon([near, far], [4.5, 2.2]), vessel, value, within=value)
+            share = np.linspace(max(0.02, spread - 0.5), min(0.95, spread + 0.08), 7)[:, None]
+            bent = person.shift(f"hepatic_vein_{aim[0]}", 10) * np.sin(np.pi * share)
+            line = hub + (end - hub) * share + bent * (0.4, 1.0)
+            canvas.paint(ribbon(line, np.linspace(4.3, 1.6, 7)), vessel, value, within=value)
     if 0.26 < down < 0.60:  # portal branches
         hub = np.array([-0.27 * width, middle - 0.05 * depth])
         reach = dome((down - 0.42) / 0.18)
         for aim, radius in (((-0.78, 0.2), 4.5), ((-0.6, -0.4), 3.8), ((0.1, -0.55), 3.5)):
             end = np.array([aim[0] * width, middle + aim[1] * depth])
-            line = hub + (end - hub) * np.linspace(0.0, 0.25 + 0.6 * reach, 6)[:, None]
+            share = np.linspace(0.0, 0.2 + 0.5 * reach, 6)[:, None]
+            swing = person.shift(f"portal_{aim[0]}", 9) * np.sin(2.2 * np.pi * share + z / 9)
+            line = hub + (end - hub) * share + swing * (0.3, 1.0)
             canvas.paint(ribbon(line, np.linspace(radius, 1.4, 6)), hu.portal, value, within=value)
     for x, y, zc, radius in liver_vessels(person):
         if abs(z - zc) < 5:
-            canvas.paint(oval(x * width, middle + y * depth, radius, radius), hu.portal if radius > 1.7 else vessel, None,
-                         within=value)  # fmt: skip
+            shape = oval(x * width, middle + y * depth, radius, radius, count=12)
+            canvas.paint(shape, hu.portal if radius > 1.7 else vessel, None, within=value)
     if 0.3 < down < 0.62:  # fissure of the round ligament
         x = keyed([(0.3, 0.10), (0.62, 0.0)], down)[0] * width
         canvas.paint(ribbon([(x, middle - 0.42 * depth), (x - 3, middle - 0.8 * depth)], [1.2, 3.2]), hu.fat + 20, 0)
     _lesions(scene, value, width, depth, middle)
 
 
+@lru_cache(maxsize=4)
 def liver_vessels(person: Person) -> list[tuple[float, float, float, float]]:
     """Small vessels cut across: x and y in units of the cavity, z and radius in mm."""
     stream = person.stream("liver_vessels")
@@ -149,6 +154,7 @@ def liver_vessels(person: Person) -> list[tuple[float, float, float, float]]:
     ]
 
 
+@lru_cache(maxsize=4)
 def liver_lesions(person: Person) -> list[tuple[float, float, float, float, str]]:
     """Lesions as x and y in units of the cavity, z and radius in mm, and kind; empty in about half of the people."""
     stream = person.stream("liver_lesions")
@@ -196,14 +202,14 @@ def _spleen(scene: Scene) -> None:
         return
     width, depth, middle, _ = cavity_size(person, z)
     points = np.array(
-        [(0.42, 0.76), (0.66, 0.74), (0.86, 0.48), (0.945, 0.1), (0.88, -0.16), (0.80, 0.02), (0.74, 0.22), (0.62, 0.36),
-         (0.52, 0.52)]
+        [(0.42, 0.76), (0.66, 0.74), (0.86, 0.48), (0.945, 0.1), (0.88, -0.16), (0.80, 0.02), (0.74, 0.22),
+         (0.62, 0.36), (0.52, 0.52)]
     )  # fmt: skip
     centre = np.array((0.76, 0.34))
     shape = spline(centre + (points - centre) * size**0.8) * (width, depth) + (0, middle)
     mottled = 24.0 if scene.phase == "arterial" else 2.0
-    scene.canvas.paint(waved(shape, 0.03, person.draws("spleen"), z), scene.hu.spleen, VALUES["spleen"], fine=mottled / 4,
-                       coarse=mottled)  # fmt: skip
+    shape = waved(shape, 0.03, person.draws("spleen"), z)
+    scene.canvas.paint(shape, scene.hu.spleen, VALUES["spleen"], fine=mottled / 4, coarse=mottled)
 
 
 def kidney_mm(person: Person, sign: float) -> tuple[float, float]:
@@ -223,12 +229,12 @@ def _kidneys(scene: Scene) -> None:
         size = dome(u, 2.4)
         if size < 0.15:
             continue
-        out = 60 - 10 * u + 5 * (person.visceral - 1)
-        at = np.array([x0 + sign * out, y0 + 17 + 4 * u])
+        out = 67 - 10 * u + 6 * (person.visceral - 1)
+        at = np.array([x0 + sign * out, y0 + 14 + 5 * u])
         turn = 0.55
-        open_ = max(0.0, 1 - (u / 0.62) ** 2)
+        open_ = max(0.0, 1 - (u / 0.5) ** 2)
         bean = (
-            spline([(27, 0), (20, 19), (0, 25), (-17, 19), (-21 + 11 * open_, 2), (-17, -15), (0, -23), (20, -18)])
+            spline([(27, 0), (20, 19), (0, 25), (-17, 19), (-21 + 8 * open_, 2), (-17, -15), (0, -23), (20, -18)])
             * size
         )
         place = _placed(at, sign, turn)
@@ -238,15 +244,15 @@ def _kidneys(scene: Scene) -> None:
         if scene.phase == "arterial":  # pyramids still dark
             for angle in np.linspace(-2.3, 2.3, 7):
                 p = 13.5 * size * np.array([np.cos(angle), np.sin(angle)]) + (2, 0)
-                canvas.paint(place(oval(*p, 5.5 * size, 4.2 * size)), hu.medulla, value)
+                canvas.paint(place(oval_at(p, 5.5 * size, 4.2 * size)), hu.medulla, value)
         elif scene.phase in ("portal_venous", "late"):
             canvas.paint(place(bean * 0.7), hu.medulla, value)
         if open_ > 0:
-            sinus = spline([(8, 0), (4, 9), (-8, 7), (-22, 3), (-22, -4), (-8, -7), (4, -9)]) * (size * open_**0.5)
+            sinus = spline([(5, 0), (1, 7), (-9, 5), (-23, 2), (-23, -4), (-9, -6), (1, -7)]) * (size * open_**0.5)
             canvas.paint(place(sinus), hu.fat + 15, 0, fine=12)
             canvas.paint(place(oval(-4, 0, 6.5, 3.2)), hu.urine_kidney, 0)
             if abs(u) < 0.25:
-                canvas.paint([place(ribbon([(-8, -5), (-32, -10)], 3.0))], hu.vein * 0.7 + hu.artery * 0.3, 0)
+                canvas.paint([place(ribbon([(-8, -5), (-30, -12)], 2.4))], hu.vein * 0.7 + hu.artery * 0.3, 0)
         if person.has(f"kidney_cyst_{side}", 0.012 * max(person.age - 35, 0)):
             draw = person.draws(f"kidney_cyst_{side}")
             radius = 9 + 8 * draw[0]
@@ -285,15 +291,15 @@ def _pancreas(scene: Scene) -> None:
     lobes = 16 + 0.2 * person.age
     if at - 42 < z < at + 6:
         size = dome((z - at + 18) / 24)
-        canvas.paint(waved(oval(x - 26, y - 52, 15 * size, 18 * size), 0.08, person.draws("head"), z), scene.hu.pancreas, value,
-                     fine=lobes)  # fmt: skip
+        shape = waved(oval(x - 26, y - 52, 15 * size, 18 * size), 0.08, person.draws("head"), z)
+        canvas.paint(shape, scene.hu.pancreas, value, fine=lobes)
     if at - 8 < z < at + 34:
         low = np.interp(z, (at - 8, at + 34), (0.0, 0.55))
         high = np.interp(z, (at - 8, at + 20, at + 34), (0.45, 1.0, 1.0))
         t = np.linspace(low, high, 14)
         line = np.stack([x - 22 + 112 * t, y - 58 - 14 * np.sin(np.pi * t) + 42 * t**2], axis=1)
         canvas.paint(ribbon(line, 9.0 * dome((z - at - 13) / 22) + 1), scene.hu.pancreas, value, fine=lobes)
-        line = line + (2, 11)
+        line += np.array((2.0, 11.0))
         canvas.paint(ribbon(line, 3.6), scene.hu.portal, VALUES["portal_vein"])
     if at - 30 < z < at + 34:
         canvas.paint(

@@ -5,12 +5,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, ribbon, waved
+from radnet.scans.phantom.curves import Polygon, dome, keyed, keyed_many, oval, oval_at, ribbon, waved
 from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.ribcage import cut_tube
 from radnet.scans.phantom.scene import Scene
 from radnet.scans.phantom.structures import VALUES
-from radnet.scans.phantom.torso import cavity_size
+from radnet.scans.phantom.torso import cavity_size, cavity_sizes
 
 # Course of the colon: x and y in units of the cavity, z in mm, radius in mm.
 _COLON = np.array(
@@ -39,12 +39,15 @@ def colon_pieces(person: Person) -> list[tuple[NDArray[np.float64], float, float
     keys = np.arange(len(rows))
     table = np.column_stack([keys, rows])
     for index in range(len(rows) - 1):
-        points = []
-        for t in np.linspace(index, index + 1.04, 14):
-            u, v, z, _ = keyed(table, t)
-            width, depth, middle, _ = cavity_size(person, z)
-            points.append((u * width, middle + v * depth, z))
-        pieces.append((np.array(points), float(rows[index : index + 2, 3].mean()), float(stream.uniform(-0.3, 1.0))))
+        u, v, z, _ = keyed_many(table, np.linspace(index, index + 1.04, 14)).T
+        width, depth, middle, _ = cavity_sizes(person, z).T
+        pieces.append(
+            (
+                np.stack([u * width, middle + v * depth, z], axis=1),
+                float(rows[index : index + 2, 3].mean()),
+                float(stream.uniform(-0.3, 1.0)),
+            )
+        )
     return pieces
 
 
@@ -53,10 +56,10 @@ def bowel_loops(person: Person) -> list[tuple[NDArray[np.float64], float, float,
     """Loops of small bowel: line (N, 3), radius, HU of the contents relative to water, share of gas."""
     stream = person.stream("small_bowel")
     loops = []
-    for _ in range(62):
+    for _ in range(84):
         z = stream.triangular(915, 985, 1125)
         width, depth, middle, _ = cavity_size(person, z)
-        u, v = stream.uniform(-0.52, 0.55), stream.uniform(-0.78, 0.05)
+        u, v = stream.uniform(-0.66, 0.68), stream.uniform(-0.8, 0.15)
         heading, length = stream.uniform(0, 2 * np.pi), stream.uniform(25, 62)
         bend = stream.uniform(-1.4, 1.4)
         t = np.linspace(-0.5, 0.5, 12)
@@ -95,6 +98,8 @@ def _small_bowel(scene: Scene) -> None:
     value = VALUES["small_bowel"]
     positive = 180 if scene.person.has("oral_contrast", 0.25) else 0
     for number, (line, radius, content, gas) in enumerate(bowel_loops(scene.person)):
+        if abs(z - line[6, 2]) > radius + 9:  # loops rise by 8 mm either way at most
+            continue
         shapes = cut_tube(line, radius, radius, z)
         if not shapes:
             continue
@@ -155,7 +160,7 @@ def _stomach(scene: Scene) -> None:
         canvas.paint(shape, hu.bowel_wall + 6, VALUES["stomach"])
         inner = _grown(shape, -4.0)
         drink = 160 if person.has("oral_contrast", 0.25) else 18
-        canvas.paint(inner, drink, VALUES["stomach"], fine=26)
+        canvas.paint(inner, drink, VALUES["stomach"], fine=9)
         gas = middle + (-0.38 + person.shift("stomach_gas", 0.3)) * depth
         canvas.paint(inner, -970, VALUES["stomach"], above_y_mm=gas)
     x, y = person.spine_mm(z)
@@ -193,7 +198,7 @@ def paint_small_pelvis(scene: Scene) -> None:
     if size > 0.1:
         at = (person.shift("bladder_x", 4), -8 - 0.12 * (z - 868))
         shape = waved(
-            oval(*at, 45 * size * full**0.6, 33 * size * full**0.6, power=2.3), 0.04, person.draws("bladder"), z
+            oval_at(at, 45 * size * full**0.6, 33 * size * full**0.6, power=2.3), 0.04, person.draws("bladder"), z
         )
         canvas.paint(shape, hu.muscle - 8, VALUES["urinary_bladder"])
         inner = _grown(shape, -3.0)

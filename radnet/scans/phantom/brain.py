@@ -1,6 +1,7 @@
 """The brain on CT: white and grey matter, ventricles, cisterns, falx, cerebellum."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, ribbon, spline, waved
 from radnet.scans.phantom.scene import SIDES, Scene
@@ -70,7 +71,7 @@ def _sulci(scene: Scene, tissue: Polygon, atrophy: float) -> None:
             canvas.paint(ribbon(line, np.array([2.6, 1.8, 1.2]) * atrophy), 12, value)
 
 
-def _below_the_tentorium(scene: Scene, centre: np.ndarray, wide: float, long: float) -> None:  # type: ignore[type-arg]
+def _below_the_tentorium(scene: Scene, centre: NDArray[np.float64], wide: float, long: float) -> None:
     """Cerebellum, brain stem and cisterns between the petrous bones; temporal lobes in front of them."""
     z, canvas, hu = scene.z_mm, scene.canvas, scene.hu
     value = VALUES["brain"]
@@ -86,6 +87,3 @@ def _below_the_tentorium(scene: Scene, centre: np.ndarray, wide: float, long: fl
         canvas.paint(back, hu.brain + 3, value, fine=3, within=value)
     canvas.paint(oval(0, stem[1] + 19, 5.0, 3.5), 8, value)  # fourth ventricle
     canvas.paint(ribbon([(0, centre[1] + 0.45 * long), (0, centre[1] + 0.85 * long)], 1.0), 20, value)
-    if z > 1614:
-        for sign, _ in SIDES:  # the tentorium's edges
-            canvas.paint(ribbon([(sign * 58, 26), (sign * 20, 22)], 0.8), 50, None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -23,6 +24,8 @@ class Grid:
         scale: Real millimetres a millimetre of the standard body.
         centre_mm: Position (x, y) of the picture's centre in the standard body.
         roll: How far the patient is rolled on the table, radians.
+        depth: Stretch of y, for trunks that are deeper than the standard body's.
+        sink_mm: How far the slice's anatomy is shifted to the front of its place in the picture.
     """
 
     size: int
@@ -30,13 +33,23 @@ class Grid:
     scale: float
     centre_mm: tuple[float, float]
     roll: float
+    depth: float = 1.0
+    sink_mm: float = 0.0
 
     def to_pixels(self, points: Polygon) -> NDArray[np.float64]:
         """Standard-body millimetres (N, 2) -> pixel coordinates (column, row), (N, 2)."""
+        return np.asarray(points @ self._matrix + self._offset)
+
+    @cached_property
+    def _offset(self) -> NDArray[np.float64]:
+        at = np.array([self.centre_mm[0], (self.centre_mm[1] + self.sink_mm) / self.depth])
+        return np.asarray((self.size - 1) / 2 - at @ self._matrix)
+
+    @cached_property
+    def _matrix(self) -> NDArray[np.float64]:
         cosine, sine = np.cos(self.roll), np.sin(self.roll)
-        factor = self.scale / self.pixel_mm
-        matrix = np.array([[cosine, sine], [-sine, cosine]]) * factor
-        return np.asarray((points - self.centre_mm) @ matrix + (self.size - 1) / 2)
+        turn = np.array([[cosine, sine], [-sine, cosine]]) * (self.scale / self.pixel_mm)
+        return np.asarray(turn * ((1.0,), (self.depth,)))
 
 
 @dataclass
@@ -67,18 +80,20 @@ class Canvas:
         Returns:
             The box as (rows, columns) and the coverage, or None when nothing lies inside the picture.
         """
-        placed = [self.grid.to_pixels(polygon) for polygon in polygons]
-        low = np.min([points.min(axis=0) for points in placed], axis=0)
-        high = np.max([points.max(axis=0) for points in placed], axis=0)
+        points = polygons[0] if len(polygons) == 1 else np.concatenate(polygons)
+        fixed = np.rint(self.grid.to_pixels(points) * (1 << _SHIFT)).astype(np.int32)
+        x, y, wide, high = cv2.boundingRect(fixed)
         size = self.grid.size
-        left, top = (max(int(value) - 2, 0) for value in low)
-        right, bottom = (min(int(value) + 4, size) for value in high)
+        left, top = max((x >> _SHIFT) - 2, 0), max((y >> _SHIFT) - 2, 0)
+        right, bottom = min(((x + wide) >> _SHIFT) + 4, size), min(((y + high) >> _SHIFT) + 4, size)
         if right - left < 1 or bottom - top < 1:
             return None
         covered = np.zeros((bottom - top, right - left), np.uint8)
-        for points in placed:
-            fixed = np.round((points - (left, top)) * (1 << _SHIFT)).astype(np.int32)
-            cv2.fillPoly(covered, [fixed], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
+        fixed -= np.array((left << _SHIFT, top << _SHIFT), np.int32)
+        start = 0
+        for polygon in polygons:
+            cv2.fillPoly(covered, [fixed[start : start + len(polygon)]], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
+            start += len(polygon)
         return (slice(top, bottom), slice(left, right)), covered
 
     def paint(
@@ -109,7 +124,7 @@ class Canvas:
         box, covered = found
         if above_y_mm is not None:
             level = self.grid.to_pixels(np.array([[self.grid.centre_mm[0], above_y_mm]]))[0, 1]
-            covered[max(int(round(level)) - box[0].start, 0) :] = 0
+            covered[max(round(float(level)) - box[0].start, 0) :] = 0
         if within is not None:
             covered[self.mask[box] != within] = 0
         self._blend(box, covered, hu, label, fine, coarse)
@@ -124,15 +139,15 @@ class Canvas:
         coarse: float = 0.0,
     ) -> None:
         area = self.hu[box]
-        change = hu - area
+        change = float(hu) - area  # a NumPy scalar would turn the slice into float64
         if fine:
-            change += fine * self.fine[box]
+            change += float(fine) * self.fine[box]
         if coarse:
-            change += coarse * self.coarse[box]
+            change += float(coarse) * self.coarse[box]
         change *= covered * np.float32(1 / 255)
         area += change
         if label is not None:
-            self.mask[box][covered > _COVERED] = label
+            np.copyto(self.mask[box], np.uint8(label), where=covered > _COVERED)
 
     def bone(
         self,

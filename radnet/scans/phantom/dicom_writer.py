@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from radnet.scans.phantom.series import MANUFACTURER, PhantomSeries
 from radnet.scans.phantom.wording import words_of
@@ -44,7 +44,7 @@ def write_dicom_series(series: PhantomSeries, directory: Path, *, seed: int) -> 
 
 
 def _write_slice(
-    dataset: Dataset, series: PhantomSeries, seed: int, z: int, number: int, pixels: bytes, directory: Path, syntax: str
+    dataset: Dataset, series: PhantomSeries, seed: int, z: int, number: int, pixels: bytes, directory: Path, syntax: UID
 ) -> None:
     corner = series.affine @ (0, 0, z, 1)
     position = (round(-float(corner[0]), 3), round(-float(corner[1]), 3), round(float(corner[2]), 3))

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, ribbon, spline, waved
+from radnet.scans.phantom.brain import paint_brain
+from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, oval_at, ribbon, spline, waved
 from radnet.scans.phantom.lungs import trachea_mm
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -10,9 +11,9 @@ from radnet.scans.phantom.structures import VALUES
 # z: half width, front y and back y of the head's skin
 _SKIN = np.array(
     [
-        (1484, 50, -46, 58), (1500, 56, -62, 66), (1515, 62, -92, 70), (1540, 68, -100, 76), (1565, 73, -102, 88),
-        (1590, 77, -103, 97), (1620, 79, -101, 100), (1650, 78, -94, 98), (1680, 71, -80, 88), (1700, 58, -62, 72),
-        (1714, 36, -38, 50), (1722, 6, -2, 14),
+        (1484, 50, -46, 58), (1496, 55, -60, 64), (1505, 60, -92, 67), (1516, 64, -101, 70), (1540, 69, -103, 76),
+        (1565, 73, -103, 88), (1590, 77, -103, 97), (1620, 79, -101, 100), (1650, 78, -94, 98), (1680, 71, -80, 88),
+        (1700, 58, -62, 72), (1714, 36, -38, 50), (1722, 6, -2, 14),
     ],
     dtype=np.float64,
 )  # fmt: skip
@@ -45,8 +46,11 @@ def paint_head_skin(scene: Scene) -> None:
         nose = dome((z - 1582) / 26)
         if nose > 0.1:
             _, y, _, b = head_size(scene)
-            canvas.paint(spline([(-14, y - b + 8), (-7, y - b - 12 * nose), (0, y - b - 18 * nose), (7, y - b - 12 * nose),
-                                 (14, y - b + 8)]), hu.skin + 10)  # fmt: skip
+            tip = y - b
+            nose_shape = spline(
+                [(-14, tip + 8), (-7, tip - 12 * nose), (0, tip - 18 * nose), (7, tip - 12 * nose), (14, tip + 8)]
+            )
+            canvas.paint(nose_shape, hu.skin + 10)
         if 1565 < z < 1615:
             for sign, _ in SIDES:
                 canvas.paint(ribbon([(sign * 76, 18), (sign * 84, 26)], 2.6), hu.skin)
@@ -62,7 +66,7 @@ def paint_head(scene: Scene) -> None:
         _neck(scene)
     if z < 1600:
         _pharynx(scene)
-    if 1498 < z < 1570:
+    if 1506 < z < 1570:
         _jaws(scene)
     if 1552 < z < 1640:
         _face(scene)
@@ -151,9 +155,9 @@ def _jaws(scene: Scene) -> None:
     z, canvas, hu = scene.z_mm, scene.canvas, scene.hu
     value = VALUES["mandible"]
     t = np.linspace(-1, 1, 21)
-    arch = np.stack([46 * np.abs(t) ** 0.8 * np.sign(t), -92 + 70 * np.abs(t) ** 1.8], axis=1)
+    arch = np.stack([46 * np.abs(t) ** 0.8 * np.sign(t), -90 + 68 * np.abs(t) ** 1.8], axis=1)
     if z < 1532:
-        keep = np.abs(t) < np.interp(z, (1498, 1515), (0.3, 1.0))
+        keep = np.abs(t) < np.interp(z, (1506, 1520), (0.3, 1.0))
         canvas.bone(ribbon(arch[keep], 6.0), hu.cortical * 1.15, hu.trabecular * 1.3, 1.8, value)
     else:
         for sign, _ in SIDES:  # the ascending rami
@@ -163,12 +167,13 @@ def _jaws(scene: Scene) -> None:
             place = (44 * abs(u) ** 0.8 * np.sign(u), -91 + 64 * abs(u) ** 1.8)
             missing = scene.person.has(f"tooth_{u:.2f}", 0.006 * max(scene.person.age - 30, 0))
             if not missing:
-                canvas.paint(oval(*place, 4.3, 4.3, count=12), 1900 if 1536 < z < 1549 else 1350, value)
+                canvas.paint(oval_at(place, 4.3, 4.3), 1900 if 1536 < z < 1549 else 1350, value)
     if 1549 <= z < 1562:
         canvas.bone(
             ribbon(arch[np.abs(t) < 0.85] * 0.94, 5.0), hu.cortical * 0.9, hu.trabecular * 1.4, 1.4, VALUES["skull"]
         )
-        canvas.paint(oval(0, -62, 24, 22), 160, VALUES["skull"])
+        if z > 1557:  # the hard palate
+            canvas.paint(oval(0, -64, 20, 19), 105, VALUES["skull"], fine=60)
 
 
 def _face(scene: Scene) -> None:
@@ -192,11 +197,11 @@ def _face(scene: Scene) -> None:
         canvas.bone(ribbon([(0, front + 16), (1, front + 68)], 1.2), 320, 320, 0.8, value)
         for sign, _ in SIDES:
             canvas.paint(oval(sign * 8.5, front + 42, 3.6, 15), hu.muscle, 0)
-    if 1572 < z < 1612:  # cheek bones and their arches
+    if 1579 < z < 1612:  # cheek bones and their arches
         for sign, _ in SIDES:
             line = [(sign * 40, front + 16), (sign * 56, front + 26), (sign * 65, front + 50), (sign * 67, front + 78)]
             wide = 4.5 if z > 1580 else 3.0
-            upto = 4 if z < 1592 else 2
+            upto = 4 if 1582 < z < 1593 else 2
             canvas.bone(ribbon(line[:upto], wide), hu.cortical, hu.trabecular * 1.5, 1.3, value)
     if 1594 < z < 1634:  # orbits with the eyes
         size = dome((z - 1614) / 20)
@@ -214,14 +219,24 @@ def _face(scene: Scene) -> None:
                 canvas.paint(ribbon([(sign * 31, front + 33), (sign * 24, front + 62)], 2.0), 38, 0)
                 for inner in (-13, 12):
                     canvas.paint(ribbon([(sign * (32 + inner), front + 26), (sign * 25, front + 58)], 1.5), 48, 0)
-        for row in np.linspace(front + 18, front + 58, 4):  # ethmoid cells
-            canvas.bone(oval(0, row, 11, 6.2), thin * 0.7, thin * 0.7, 0.8, value)
-            for sign, _ in SIDES:
-                canvas.paint(oval(sign * 5, row, 4.4, 4.8), -960, 0)
+        _ethmoid(scene, front, thin)
     if 1590 < z < 1618:  # sphenoid sinus
         canvas.bone(oval(0, -12, 18, 13), thin, thin, 1.0, value)
         for sign, _ in SIDES:
             canvas.paint(oval(sign * 7.5, -13, 6.8, 10), -980, 0)
+
+
+def _ethmoid(scene: Scene, front: float, thin: float) -> None:
+    """Air cells of unequal size between the orbits."""
+    block = spline([(-11, front + 14), (11, front + 14), (14, front + 38), (12, front + 64), (-12, front + 64),
+                    (-14, front + 38)])  # fmt: skip
+    scene.canvas.bone(block, thin * 0.55, thin * 0.4, 0.8, VALUES["skull"])
+    for number in range(10):
+        draw = scene.person.draws(f"ethmoid_{number}_{int(scene.z_mm // 6)}")
+        sign, row = (1.0 if number % 2 else -1.0), front + 18 + 10 * (number // 2)
+        at = (sign * (5.8 + 0.8 * draw[0]), row + 1.5 * draw[1])
+        shape = oval(*at, 5.2 + 0.9 * draw[2], 4.7 + 0.8 * draw[3], power=2.8, turn=0.4 * draw[4])
+        scene.canvas.paint(shape, -940 if draw[5] > -0.8 else 15, 0)
 
 
 def _grown(shape: Polygon, by_mm: float) -> Polygon:
@@ -240,8 +255,13 @@ def _skull(scene: Scene) -> None:
     face = z < 1630
     if face:  # the brain case ends behind the orbits
         edge = np.interp(z, (1585, 1600, 1618, 1632), (-14, -24, -38, -75))
-        outer = np.column_stack([outer[:, 0], np.maximum(outer[:, 1], edge - 6)])
-        inner = np.column_stack([inner[:, 0], np.maximum(inner[:, 1], edge)])
+        back, half = inner[:, 1].max(), inner[:, 0].max()
+        middle, deep = (back + edge) / 2, (back - edge) / 2
+        lobes = oval(0, middle, half, deep, power=2.5, count=64)
+        lobes[:, 1] += np.where(lobes[:, 1] < middle, 10 * np.exp(-((lobes[:, 0] / 16) ** 2)), 0)  # the sella
+        wall = np.where(lobes[:, 1] < middle - 0.5 * deep, 3.0, thick)[:, None]
+        outward = (lobes - (0, middle)) / np.hypot(lobes[:, 0], lobes[:, 1] - middle)[:, None]
+        inner, outer = lobes, lobes + outward * wall
     canvas.bone(outer, hu.cortical * 1.05, hu.cortical * 0.55, 1.6, value, fine=60)
     if inner[:, 0].max() < 4:
         return
@@ -253,8 +273,6 @@ def _skull(scene: Scene) -> None:
     canvas.paint(tissue, hu.brain + 2, brain, fine=2.5, coarse=1.5)
     if face:
         _base(scene, value)
-    from radnet.scans.phantom.brain import paint_brain
-
     paint_brain(scene, tissue)
 
 

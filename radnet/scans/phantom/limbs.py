@@ -1,8 +1,10 @@
 """Legs and arms: skin, fat, muscles in their compartments, long bones with a cortex and marrow."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from radnet.scans.phantom.curves import Polygon, keyed, oval, ribbon, spline, waved
+from radnet.scans.phantom.curves import Polygon, keyed, oval, oval_at, ribbon, spline, waved
+from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.ribcage import cut_tube, shoulder_mm
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -33,24 +35,29 @@ _CALF = (
 )  # fmt: skip
 
 
-def leg_size(scene: Scene) -> tuple[float, float, float, float]:
+def leg_size(person: Person, z_mm: float) -> tuple[float, float, float, float]:
     """Middle (x, y) and radii of the muscle bag of the left leg."""
-    x, y, a, b = keyed(_LEG, scene.z_mm)
-    bulk = scene.person.muscle**1.3
+    x, y, a, b = keyed(_LEG, z_mm)
+    bulk = person.muscle**1.3
     return x, y, a * bulk, b * bulk
 
 
-def _leg_fat(scene: Scene) -> float:
-    return float(keyed([(80, 4), (260, 7), (440, 7), (600, 11), (800, 17), (880, 20)], scene.z_mm)[0]) * (
-        (1.25 if scene.person.female else 0.85) * (0.35 + 0.65 * scene.person.fat)
-    )
+def _leg_fat(person: Person, z_mm: float) -> float:
+    usual = float(keyed([(80, 4), (260, 7), (440, 7), (600, 11), (800, 17), (880, 20)], z_mm)[0])
+    return usual * (1.25 if person.female else 0.85) * (0.35 + 0.65 * person.fat)
+
+
+def leg_back_mm(person: Person, z_mm: float) -> float:
+    """How far back the legs reach at a height, in the standard body."""
+    _, y, _, b = leg_size(person, z_mm)
+    return y + b + _leg_fat(person, z_mm)
 
 
 def paint_leg_skin(scene: Scene) -> None:
     """Skin of both legs, before any fat is painted."""
     if scene.z_mm < 885:
-        x, y, a, b = leg_size(scene)
-        coat = _leg_fat(scene) + 2
+        x, y, a, b = leg_size(scene.person, scene.z_mm)
+        coat = _leg_fat(scene.person, scene.z_mm) + 2
         for sign, _ in SIDES:
             shape = oval(sign * x, y, a + coat, b + coat, power=2.15, count=48)
             scene.canvas.paint(waved(shape, 0.02, scene.person.draws("leg_skin"), scene.z_mm), scene.hu.skin)
@@ -59,8 +66,8 @@ def paint_leg_skin(scene: Scene) -> None:
 def paint_leg_fat(scene: Scene) -> None:
     """Fat of both legs."""
     if scene.z_mm < 885:
-        x, y, a, b = leg_size(scene)
-        coat = _leg_fat(scene)
+        x, y, a, b = leg_size(scene.person, scene.z_mm)
+        coat = _leg_fat(scene.person, scene.z_mm)
         for sign, _ in SIDES:
             shape = oval(sign * x, y, a + coat, b + coat, power=2.15, count=48)
             scene.canvas.paint(waved(shape, 0.02, scene.person.draws("leg_skin"), scene.z_mm), scene.hu.fat, fine=8)
@@ -81,7 +88,7 @@ def paint_legs(scene: Scene) -> None:
 
 def _leg_muscles(scene: Scene, sign: float) -> None:
     z, hu, canvas = scene.z_mm, scene.hu, scene.canvas
-    x, y, a, b = leg_size(scene)
+    x, y, a, b = leg_size(scene.person, scene.z_mm)
     thin = 0.9 + 0.9 * scene.person.fat
     waste = 0.1 * scene.person.age
     bundles = _THIGH if z > 440 else _CALF
@@ -190,7 +197,7 @@ def _lower_leg_bones(scene: Scene, sign: float, side: str) -> None:
                     VALUES[f"fibula_{side}"])  # fmt: skip
 
 
-def arm_line(scene: Scene) -> np.ndarray:  # type: ignore[type-arg]
+def arm_line(scene: Scene) -> NDArray[np.float64]:
     """Centre line of the left humerus, shape (60, 3)."""
     x, y, z = shoulder_mm(scene)
     t = np.linspace(0, 1, 60)[:, None]
@@ -202,7 +209,7 @@ def arm_line(scene: Scene) -> np.ndarray:  # type: ignore[type-arg]
 def paint_arms(scene: Scene) -> None:
     """Shoulders and upper arms beside the trunk or beside the head; elbow and forearm below them."""
     z, hu, canvas = scene.z_mm, scene.hu, scene.canvas
-    x, y, top = shoulder_mm(scene)
+    _, _, top = shoulder_mm(scene)
     if scene.arms_up and z < 1340:
         return
     if z < (980 if not scene.arms_up else 1340) or (not scene.arms_up and z > 1475):
@@ -223,14 +230,15 @@ def paint_arms(scene: Scene) -> None:
     coat = 4 + 6 * scene.person.fat
     for sign, side in SIDES:
         centre = at * (sign, 1.0)
-        skin = waved(oval(*centre, radius + coat, (radius + coat) * 1.12), 0.03, scene.person.draws("arm"), z)
+        skin = waved(oval_at(centre, radius + coat, (radius + coat) * 1.12), 0.03, scene.person.draws("arm"), z)
         canvas.paint(skin, hu.skin)
         canvas.paint(_scaled(skin, -2.0), hu.fat, fine=8)
         for number, (angle, away, wide, deep) in enumerate(
             ((-1.3, 0.45, 0.62, 0.46), (1.5, 0.42, 0.74, 0.5), (0.1, 0.6, 0.38, 0.5))
         ):
             place = centre + away * radius * np.array([sign * np.cos(angle), 1.1 * np.sin(angle)])
-            shape = oval(*place, wide * radius, deep * radius, turn=0.1 * number)
+            shape = oval_at(place, wide * radius, deep * radius, turn=0.1 * number)
+            canvas.paint(_scaled(shape, 0.8 + 0.6 * scene.person.fat), hu.fat + 15, 0, fine=8)
             canvas.paint(shape, hu.muscle, 0, fine=8)
         if along < 300:
             _humerus(scene, sign, side, line, top)
@@ -240,16 +248,18 @@ def paint_arms(scene: Scene) -> None:
                 canvas.bone(shape, hu.cortical, hu.marrow + 80, 2.2, VALUES[f"forearm_{side}"])
 
 
-def _humerus(scene: Scene, sign: float, side: str, line: np.ndarray, top: float) -> None:  # type: ignore[type-arg]
+def _humerus(scene: Scene, sign: float, side: str, line: NDArray[np.float64], top: float) -> None:
     z, hu = scene.z_mm, scene.hu
     value = VALUES[f"humerus_{side}"]
     flip = np.array([sign, 1.0])
     cut = 24 * max(1 - ((z - top) / 24) ** 2, 0) ** 0.5
     if cut > 2:
         centre = (line[0, :2] - (4, 0)) * flip
-        scene.canvas.bone(oval(*centre, cut, cut * 0.95), hu.cortical * 0.55, hu.trabecular * 0.9, 1.0, value, fine=35)
+        scene.canvas.bone(
+            oval_at(centre, cut, cut * 0.95), hu.cortical * 0.55, hu.trabecular * 0.9, 1.0, value, fine=35
+        )
         return
     shaft = cut_tube(line, 16, 11.5, z)
-    shaft = [oval(*s.mean(axis=0), 11.0, 11.0) * flip for s in shaft]
+    shaft = [oval_at(s.mean(axis=0), 11.0, 11.0) * flip for s in shaft]
     if shaft:
         scene.canvas.bone(shaft, hu.cortical * 1.05, hu.marrow + 20, 3.2, value, fine=14)

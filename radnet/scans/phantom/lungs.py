@@ -5,12 +5,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from radnet.scans.phantom.curves import Polygon, keyed, oval, ribbon, spline
+from radnet.scans.phantom.curves import Polygon, capsule, keyed, oval, spline
 from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.ribcage import cut_tube
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
-from radnet.scans.phantom.torso import cavity_size
+from radnet.scans.phantom.torso import cavity_size, cavity_sizes
 
 BASE_MM, APEX_MM = 1158.0, 1464.0
 CARINA_MM = 1364.0
@@ -70,10 +70,10 @@ def lung_tree(person: Person) -> dict[str, NDArray[np.float64]]:
     found = {}
     for sign, side in SIDES:
         stream = person.stream(f"lung_tree_{side}")
-        count = 260
+        count = 380
         z = stream.uniform(BASE_MM + 12, APEX_MM - 8, count)
         angle, radius = stream.uniform(0, 2 * np.pi, count), stream.uniform(0.1, 1, count) ** 0.5 * 0.93
-        width, depth, middle, _ = np.array([cavity_size(person, h) for h in z]).T
+        width, depth, middle, _ = cavity_sizes(person, z).T
         x = width * (0.56 + 0.40 * radius * np.cos(angle))
         y = middle + depth * 0.86 * radius * np.sin(angle)
         root = np.array([38.0, 12.0, 1342.0])
@@ -88,8 +88,8 @@ def lung_tree(person: Person) -> dict[str, NDArray[np.float64]]:
         load = np.ones(count + 1)
         for child in range(count, 0, -1):
             load[parents[child]] += load[child]
-        thick = 0.85 * load[1:] ** (1 / 2.6)
-        pieces = np.concatenate([points[parents[1:]], points[1:], np.minimum(thick, 6.5)[:, None]], axis=1)
+        thick = 0.68 * load[1:] ** (1 / 2.6)
+        pieces = np.concatenate([points[parents[1:]], points[1:], np.minimum(thick, 6.0)[:, None]], axis=1)
         pieces[:, [0, 3]] *= sign
         found[side] = pieces
     return found
@@ -98,7 +98,7 @@ def lung_tree(person: Person) -> dict[str, NDArray[np.float64]]:
 def _paint_vessels(scene: Scene, sign: float, value: int) -> None:
     pieces = lung_tree(scene.person)["left" if sign > 0 else "right"]
     start, end, radius = pieces[:, :3], pieces[:, 3:6], pieces[:, 6]
-    half = np.maximum(radius, 1.6)
+    half = np.maximum(radius, 2.2)
     low, high = np.minimum(start[:, 2], end[:, 2]) - half, np.maximum(start[:, 2], end[:, 2]) + half
     near = (low < scene.z_mm) & (high > scene.z_mm)
     shapes: list[Polygon] = []
@@ -110,10 +110,7 @@ def _paint_vessels(scene: Scene, sign: float, value: int) -> None:
             t0, t1 = sorted(((scene.z_mm - h - a[2]) / rise, (scene.z_mm + h - a[2]) / rise))
             t0, t1 = max(t0, 0.0), min(t1, 1.0)
         p, q = (a + (b - a) * t0)[:2], (a + (b - a) * t1)[:2]
-        if np.hypot(*(q - p)) < 0.5:
-            shapes.append(oval(p[0], p[1], r, r, count=10))
-        else:
-            shapes.append(ribbon([p, q], r))
+        shapes.append(capsule(p, q, float(r)))
     if shapes:
         scene.canvas.paint(shapes, 0.6 * scene.hu.heart_right, value, within=value)
 

@@ -37,9 +37,9 @@ def _hip_parts(z_mm: float) -> list[Polygon]:
         line = np.stack([HIP_MM[0] + 1 - rim * np.cos(t), HIP_MM[1] + 3 - rim * np.sin(-t) * 1.05], axis=1)
         parts.append(ribbon(line, 5.0 + 4.5 * np.abs(np.sin(t))))
     if 843 < z_mm < 876:  # superior ramus of the pubis
-        line = [(70, -24), (45, -38), (22, -46), (9, -45)]
+        ramus = np.array([(70.0, -24), (45, -38), (22, -46), (9, -45)])
         u = (z_mm - 860) / 17
-        parts.append(ribbon(np.array(line) + (0, 3 * u), 7.5 * max(1 - u * u, 0.05) ** 0.5))
+        parts.append(ribbon(ramus + np.array((0, 3 * u)), 7.5 * max(1 - u * u, 0.05) ** 0.5))
         if z_mm < 872:
             parts.append(oval(9.5, -43, 6.5, 15 * max(1 - u * u, 0.1) ** 0.5, turn=0.2))
     if 798 < z_mm < 862:  # ischium
@@ -61,7 +61,7 @@ def paint_hip_bones(scene: Scene) -> None:
     for sign, side in SIDES:
         if parts:
             shapes = [part * (sign, 1.0) for part in parts]
-            scene.canvas.bone(shapes, scene.hu.cortical * 0.7, scene.hu.trabecular * 0.85, 1.6, VALUES[f"hip_{side}"])
+            scene.canvas.bone(shapes, scene.hu.cortical * 0.62, scene.hu.trabecular * 0.9, 1.15, VALUES[f"hip_{side}"])
 
 
 def paint_pelvic_muscles(scene: Scene) -> None:
@@ -81,7 +81,7 @@ def _muscles(z: float, bulk: float) -> list[tuple[str, Polygon, float]]:
     """Name, contour and marbling of the muscles of the left side."""
     found: list[tuple[str, Polygon, float]] = []
     if 800 < z < 975:
-        s = bulk * keyed([(800, 0.55), (830, 0.9), (890, 1.0), (935, 0.85), (975, 0.35)], z)[0]
+        s = 1.17 * bulk * keyed([(800, 0.55), (830, 0.9), (890, 1.0), (935, 0.85), (975, 0.35)], z)[0]
         inner = 14 if z < 905 else 30
         shape = spline(
             [(inner, 86), (40, 72), (72, 62), (104, 48), (136, 36), (142, 46), (116, 72), (82, 94), (45, 104)]
@@ -89,13 +89,13 @@ def _muscles(z: float, bulk: float) -> list[tuple[str, Polygon, float]]:
         middle = np.array((85.0, 72.0))
         found.append(("gluteus", middle + (shape - middle) * s, 16))
     if 893 < z < 1022:
-        s = bulk * keyed([(893, 0.4), (915, 0.8), (955, 1.0), (1000, 0.7), (1022, 0.3)], z)[0]
+        s = 1.16 * bulk * keyed([(893, 0.4), (915, 0.8), (955, 1.0), (1000, 0.7), (1022, 0.3)], z)[0]
         shape = spline([(82, 50), (98, 26), (112, 2), (122, -30), (134, -34), (142, -8), (134, 22), (112, 46)])
         middle = np.array((113.0, 8.0))
         found.append(("gluteus", middle + (shape - middle) * s, 9))
     if 925 < z < 1022:  # iliacus lines the wing
         row = keyed(_WING, z)
-        line = row[:10].reshape(5, 2)[1:] + (-8, -7)
+        line = row[:10].reshape(5, 2)[1:] + np.array((-8, -7))
         found.append(("iliacus", ribbon(line, 7 * bulk), 6))
     if 800 < z < 925:
         x, y = keyed([(800, 98, -2), (850, 98, -28), (880, 92, -38), (925, 82, -26)], z)
@@ -110,6 +110,8 @@ def _muscles(z: float, bulk: float) -> list[tuple[str, Polygon, float]]:
         found.append(("pectineus", oval(58, -34, 24 * bulk, 10, turn=0.35), 7))
         found.append(("obturator_externus", oval(66, -4, 24, 12, turn=-0.25), 7))
         found.append(("adductor", oval(36, -14, 16, 22 * bulk, turn=-0.5), 8))
+    if 850 < z < 945:  # gluteus minimus on the bone
+        found.append(("minimus", oval(112, 8, 9 * bulk, 24, turn=0.25), 7))
     if 805 < z < 880:
         found.append(("quadratus", oval(96, 34, 26, 9, turn=-0.25), 7))
     return found

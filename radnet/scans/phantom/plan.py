@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radnet.errors import UsageError
 from radnet.scans.phantom.person import Person
-from radnet.scans.phantom.torso import skin
+from radnet.scans.phantom.torso import depth_at, skin
 from radnet.scans.scan import REGIONS
 
 SOFT_KERNELS = ("B30f", "B31s", "Br40d", "I30f", "STANDARD", "SOFT", "FC08", "B20f", "C")
@@ -50,8 +51,8 @@ class Plan:
 
     region: str
     part: str
-    z_standard_mm: np.ndarray  # type: ignore[type-arg]
-    z_mm: np.ndarray  # type: ignore[type-arg]
+    z_standard_mm: NDArray[np.float64]
+    z_mm: NDArray[np.float64]
     pixel_mm: float
     centre_mm: tuple[float, float]
     roll: float
@@ -118,7 +119,7 @@ def _field(person: Person, part: str, stream: np.random.Generator, z_mm: float) 
     x, y = float(stream.normal(0, 5)), float(stream.normal(0, 6))
     if part in ("cervical", "thoracic", "lumbar"):
         spine_x, spine_y = person.spine_mm(z_mm)
-        return (spine_x + x, spine_y + 14 + y), float(stream.uniform(125, 215))
+        return (spine_x + x, (spine_y + 14) * depth_at(person, z_mm) + y), float(stream.uniform(125, 215))
     if part in ("head", "head_neck"):
         return (x, y), float(stream.uniform(225, 285))
     if part in ("thigh", "knee", "lower_leg"):
@@ -130,6 +131,7 @@ def _field(person: Person, part: str, stream: np.random.Generator, z_mm: float) 
     if part == "arm":
         return (198 + x, -4 + y), float(stream.uniform(130, 200))
     outline = skin(person, z_mm)
+    outline = outline * (1, depth_at(person, z_mm))
     wide, deep = np.ptp(outline[:, 0]), np.ptp(outline[:, 1])
     middle = float((outline[:, 1].max() + outline[:, 1].min()) / 2)
     fov = max(wide, deep * 1.15) * float(stream.uniform(0.97, 1.24))
@@ -141,9 +143,13 @@ def _field(person: Person, part: str, stream: np.random.Generator, z_mm: float) 
 def _table(person: Person, part: str) -> float:
     """Height of the couch under the parts that touch it."""
     if part in ("head", "head_neck", "cervical"):
-        return 104.0 if part != "cervical" else max(104.0, float(skin(person, 1400)[:, 1].max()) - 12)
+        return (
+            104.0
+            if part != "cervical"
+            else max(104.0, float(skin(person, 1400)[:, 1].max()) * depth_at(person, 1400) - 12)
+        )
     heights = {"thigh": (850,), "knee": (850,), "lower_leg": (850,), "arm": (1400,)}.get(
         part, (880, 1000, 1100, 1250, 1350)
     )
-    table = max(float(skin(person, z)[:, 1].max()) for z in heights)
+    table = max(float(skin(person, z)[:, 1].max()) * depth_at(person, z) for z in heights)
     return table + (6 if part in ("knee", "lower_leg") else 0)

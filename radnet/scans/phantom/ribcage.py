@@ -9,7 +9,7 @@ from radnet.scans.phantom.curves import Polygon, keyed, oval, ribbon
 from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
-from radnet.scans.phantom.torso import cavity_size, wall_size
+from radnet.scans.phantom.torso import cavity_size, cavity_sizes, wall_size
 
 # rib: descent from its head to its front end, how far round it reaches (1 = front), rise of the cartilage
 _RIBS = np.array(
@@ -24,12 +24,14 @@ _RIBS = np.array(
 STERNUM_MM = (1262.0, 1416.0)
 
 
-def _cage_point(person: Person, t: float, z_mm: float, outside_mm: float) -> tuple[float, float]:
-    """Point at angle t (0 = back, pi = front) on the left of the cage, `outside_mm` off the cavity."""
-    width, depth, middle, power = cavity_size(person, z_mm)
-    x = (width + outside_mm) * max(np.sin(t), 0.0) ** (2 / power)
-    y = middle + np.sign(np.cos(t)) * (depth + outside_mm) * abs(np.cos(t)) ** (2 / power)
-    return float(x), float(y)
+def _cage_points(
+    person: Person, t: NDArray[np.float64], z_mm: NDArray[np.float64], outside_mm: float
+) -> NDArray[np.float64]:
+    """Points (N, 3) at angles t (0 = back, pi = front) on the left of the cage, `outside_mm` off the cavity."""
+    width, depth, middle, power = cavity_sizes(person, z_mm).T
+    x = (width + outside_mm) * np.maximum(np.sin(t), 0.0) ** (2 / power)
+    y = middle + np.sign(np.cos(t)) * (depth + outside_mm) * np.abs(np.cos(t)) ** (2 / power)
+    return np.stack([x, y, z_mm], axis=1)
 
 
 @lru_cache(maxsize=4)
@@ -41,7 +43,7 @@ def rib_lines(person: Person) -> dict[int, tuple[NDArray[np.float64], NDArray[np
         z_head = edges[5 + 12 - int(number)] + 20
         steps = np.linspace(0.13, reach, 90)
         z = z_head - descent * np.clip((steps - 0.05) / (reach - 0.05), 0, 1) ** 1.15
-        points = np.array([(*_cage_point(person, t * np.pi, h, 4.5), h) for t, h in zip(steps, z, strict=True)])
+        points = _cage_points(person, steps * np.pi, z, 4.5)
         x0, y0 = person.spine_mm(z_head)
         blend = np.clip(1 - np.arange(90) / 12, 0, 1)[:, None] ** 1.3
         head = np.array([x0 + 17, y0 + 13, z_head])
@@ -50,11 +52,10 @@ def rib_lines(person: Person) -> dict[int, tuple[NDArray[np.float64], NDArray[np
         cartilage = np.empty((0, 3))
         if number <= 10:
             top = min(end[2] + rise, STERNUM_MM[1] - 12)
-            share = np.linspace(0, 1, 40)[:, None]
-            front = _cage_point(person, 0.955 * np.pi, top, 4.0)
-            cartilage = end + (np.array([front[0], front[1], top]) - end) * share
-            for row, (t,) in zip(cartilage, reach + (0.955 - reach) * share, strict=True):
-                row[:2] = _cage_point(person, t * np.pi, row[2], 4.0)
+            share = np.linspace(0, 1, 40)
+            cartilage = _cage_points(
+                person, (reach + (0.955 - reach) * share) * np.pi, end[2] + (top - end[2]) * share, 4.0
+            )
         lines[int(number)] = (points, cartilage)
     return lines
 
@@ -64,9 +65,9 @@ def cut_tube(line: NDArray[np.float64], half_height: float, half_width: float, z
     if len(line) < 2:
         return []
     off = np.abs(line[:, 2] - z_mm) / half_height
-    inside = off < 1
-    if not inside.any():
+    if off.min() >= 1:
         return []
+    inside = off < 1
     edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(np.int8), [0]])))
     found = []
     for start, end in zip(edges[::2], edges[1::2], strict=True):
@@ -81,19 +82,19 @@ def paint_ribs(scene: Scene) -> None:
     if not 1075 < z < 1485:
         return
     hu, canvas = scene.hu, scene.canvas
-    flip = np.array([-1.0, 1.0])
     for number, (line, cartilage) in rib_lines(scene.person).items():
         width = 4.6 if number > 1 else 6.5
+        gristle = cut_tube(cartilage, 6.5, 4.4, z)
+        bones = cut_tube(line, 6.8 if number > 1 else 4.5, width, z)
         for sign, side in SIDES:
-            factor = 1.0 if sign > 0 else flip
-            gristle = [shape * factor for shape in cut_tube(cartilage, 6.5, 4.4, z)]
+            factor = np.array([sign, 1.0])
             if gristle:
                 hard = 70 + 1.1 * scene.person.age
-                canvas.bone(gristle, 95 + hard, 95, 0.8, 0, fine=20)
-            bones = [shape * factor for shape in cut_tube(line, 6.8 if number > 1 else 4.5, width, z)]
+                canvas.bone([shape * factor for shape in gristle], 95 + hard, 95, 0.8, 0, fine=20)
             if bones:
                 value = VALUES[f"rib_{side}_{number}"]
-                canvas.bone(bones, hu.cortical * 0.72, hu.trabecular * 0.9, 1.25, value, fine=30)
+                shapes = [shape * factor for shape in bones]
+                canvas.bone(shapes, hu.cortical * 0.72, hu.trabecular * 0.9, 1.25, value, fine=30)
 
 
 def paint_sternum(scene: Scene) -> None:

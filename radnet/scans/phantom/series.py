@@ -1,7 +1,8 @@
 """One synthetic series: the person is painted slice by slice, then scanned."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import cos, sin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +13,18 @@ from radnet.scans.phantom.canvas import Canvas, Grid
 from radnet.scans.phantom.curves import oval, ribbon
 from radnet.scans.phantom.head import paint_head, paint_head_skin
 from radnet.scans.phantom.labels import slice_labels
-from radnet.scans.phantom.limbs import paint_arms, paint_leg_fat, paint_leg_skin, paint_legs
+from radnet.scans.phantom.limbs import leg_back_mm, paint_arms, paint_leg_fat, paint_leg_skin, paint_legs
 from radnet.scans.phantom.lungs import paint_airways, paint_lungs
 from radnet.scans.phantom.pelvis import paint_hip_bones, paint_pelvic_muscles
 from radnet.scans.phantom.person import Person, person_of
-from radnet.scans.phantom.physics import METAL_HU, paint_couch, scanned, scanner_of, texture
+from radnet.scans.phantom.physics import METAL_HU, PADDING_HU, outside_field, paint_couch, scanned, scanner_of, texture
 from radnet.scans.phantom.plan import Plan, plan_series
 from radnet.scans.phantom.ribcage import paint_ribs, paint_shoulder_girdle, paint_sternum
 from radnet.scans.phantom.scene import Scene
 from radnet.scans.phantom.spine import paint_spine
 from radnet.scans.phantom.thorax import paint_aorta, paint_mediastinum
 from radnet.scans.phantom.tissue import tissues
-from radnet.scans.phantom.torso import paint_fat, paint_skin, paint_wall
+from radnet.scans.phantom.torso import depth_at, paint_fat, paint_skin, paint_wall, skin
 
 MANUFACTURER = "radnet phantom (synthetic)"
 
@@ -72,20 +73,29 @@ def phantom_series(seed: int, patient: int, region: str, *, slices: int = 40, si
     grid = Grid(size, plan.pixel_mm, person.width_scale, plan.centre_mm, plan.roll)
     fine = [texture(stream, size, 2.2 * person.width_scale / plan.pixel_mm) for _ in range(2)]
     coarse = [texture(stream, size, 9.0 * person.width_scale / plan.pixel_mm) for _ in range(2)]
-    couch = person.draws("couch_" + region)
+    knots = np.linspace(80, 1480, 29)
+    sags = np.array([_sag_mm(person, plan, float(z)) for z in knots])
+    lie = float(np.interp(plan.z_standard_mm.mean(), knots, sags))
+    couch = Canvas(grid, fine[0], coarse[0])
+    paint_couch(couch, plan, person.draws("couch_" + region), -lie)
     hu = np.empty((slices, size, size), np.int16)
     mask = np.empty((slices, size, size), np.uint8)
     for index, z in enumerate(plan.z_standard_mm):
-        turn = z / 9.0
+        turn, slow = float(z) / 9.0, float(z) / 27.0
         canvas = Canvas(
             grid,
-            (np.cos(turn) * fine[0] + np.sin(turn) * fine[1]).astype(np.float32),
-            (np.cos(turn / 3) * coarse[0] + np.sin(turn / 3) * coarse[1]).astype(np.float32),
+            cos(turn) * fine[0] + sin(turn) * fine[1],
+            cos(slow) * coarse[0] + sin(slow) * coarse[1],
         )
-        paint_couch(canvas, plan, couch)
+        canvas.hu[:] = couch.hu
+        sunk = lie - float(np.interp(z, knots, sags))
+        canvas.grid = replace(grid, depth=depth_at(person, float(z)), sink_mm=sunk)
         paint_body(Scene(canvas, person, hu_of, float(z), plan.phase, plan.arms_up))
         hu[index] = scanned(canvas.hu, grid, plan, scanner, stream)
         mask[index] = canvas.mask
+    if plan.circle:  # nothing was reconstructed there, so there is nothing to segment either
+        padding = outside_field(size)
+        hu[:, padding], mask[:, padding] = PADDING_HU, 0
     return PhantomSeries(
         hu=hu,
         mask=mask,
@@ -106,6 +116,16 @@ def phantom_series(seed: int, patient: int, region: str, *, slices: int = 40, si
         },
         slice_labels=slice_labels(mask, plan.pixel_mm, plan.phase),
     )
+
+
+def _sag_mm(person: Person, plan: Plan, z_mm: float) -> float:
+    """Most of the gap between back and couch at a height: bodies sink until they lie on it."""
+    at = float(np.clip(z_mm, 860, 1430))
+    back = float(skin(person, at)[:, 1].max()) * depth_at(person, at)
+    if z_mm < 860:
+        back += (leg_back_mm(person, z_mm) - back) * min(1.0, (860 - z_mm) / 80)
+    gap = plan.table_y_mm - back
+    return 0.85 * gap * float(np.clip((1530 - z_mm) / 100, 0, 1))
 
 
 def _fatty_liver(person: Person) -> float:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from radnet.scans.phantom.curves import Polygon, keyed, oval, ribbon, spline
+from radnet.scans.phantom.curves import Polygon, keyed, oval, oval_at, ribbon, spline
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
 
@@ -45,10 +45,11 @@ def paint_spine(scene: Scene) -> None:
 
 def _kidney_shape(x: float, y: float, half_width: float, half_depth: float) -> Polygon:
     w, d = half_width, half_depth
-    return spline(
+    shape = spline(
         [(0, -d), (0.62 * w, -0.86 * d), (w, -0.15 * d), (0.8 * w, 0.72 * d), (0, 0.8 * d), (-0.8 * w, 0.72 * d),
          (-w, -0.15 * d), (-0.62 * w, -0.86 * d)]
-    ) + (x, y)  # fmt: skip
+    )  # fmt: skip
+    return np.asarray(shape + np.array((x, y)))
 
 
 def _body(scene: Scene, level: str, up: float, at: tuple[float, float], half_width: float, half_depth: float) -> None:
@@ -62,7 +63,7 @@ def _body(scene: Scene, level: str, up: float, at: tuple[float, float], half_wid
     waist = 1 - 0.09 * np.sin(np.pi * up / DISC_FROM)
     shape = _kidney_shape(*at, half_width * waist, half_depth * waist)
     end_plate = min(up, DISC_FROM - up) < 0.06 and level != "C2"
-    marrow = hu.trabecular * (1.9 if end_plate else 1.0)
+    marrow = hu.trabecular * (1.55 if end_plate else 1.0)
     spur = max(scene.person.age - 50, 0) * 0.05
     if end_plate and spur:
         shape = _kidney_shape(*at, half_width + spur, half_depth + 0.6 * spur)
@@ -111,7 +112,7 @@ def _arch(
             else:
                 near = (x + sign * (canal_x + 4.5), middle + 1)
                 far = (x + sign * (canal_x + (9 if loin else 6)), middle + (6 if loin else 7))
-            parts += [oval(*near, 4.2, 3.4, turn=sign * 0.7), oval(*far, 4.6, 3.0, turn=sign * 0.7)]
+            parts += [oval_at(near, 4.2, 3.4, turn=sign * 0.7), oval_at(far, 4.6, 3.0, turn=sign * 0.7)]
     low, high = (0.02, 0.5) if loin else (0.0, 1.0) if chest else (0.0, 0.45)
     if low <= up <= high and level != "C2":
         reach = spinous * (0.62 + 0.4 * (1 - up)) if chest else spinous * (1 - 0.5 * abs(up - 0.25))
@@ -153,10 +154,10 @@ def _sacrum(scene: Scene) -> None:
     w, d = half_width, half_depth
     if z > 905:
         shape = spline(
-            [(0, -d * 0.75), (0.42 * w, -d * 0.8), (0.85 * w, -0.4 * d), (w, 0.35 * d), (0.72 * w, d), (0.3 * w, d * 0.95),
-             (0, d * 1.25), (-0.3 * w, d * 0.95), (-0.72 * w, d), (-w, 0.35 * d), (-0.85 * w, -0.4 * d),
-             (-0.42 * w, -d * 0.8)]
-        ) + (x, y)  # fmt: skip
+            [(0, -d * 0.75), (0.42 * w, -d * 0.8), (0.85 * w, -0.4 * d), (w, 0.35 * d), (0.72 * w, d),
+             (0.3 * w, d * 0.95), (0, d * 1.25), (-0.3 * w, d * 0.95), (-0.72 * w, d), (-w, 0.35 * d),
+             (-0.85 * w, -0.4 * d), (-0.42 * w, -d * 0.8)]
+        ) + np.array((x, y))  # fmt: skip
     else:
         shape = oval(x, y, w, d)
     canvas.bone(shape, hu.cortical * 0.5, hu.trabecular * 0.75, 1.4, VALUES["sacrum"], fine=45)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, ribbon, spline, turned, waved
+from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, oval_at, ribbon, spline, turned, waved
 from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.ribcage import cut_tube
 from radnet.scans.phantom.scene import SIDES, Scene
@@ -76,7 +76,7 @@ def _heart(scene: Scene, up: float) -> None:
         long, short = 35 * k, 18.5 * k
         centre = at + axis * 18 * size * np.array([1, 0.6]) + np.array([8, 2]) * size
         canvas.paint(
-            waved(oval(*centre, long, short, turn=tilt - 0.12), 0.05, person.draws("lv"), z), hu.heart_left, value
+            waved(oval_at(centre, long, short, turn=tilt - 0.12), 0.05, person.draws("lv"), z), hu.heart_left, value
         )
         centre = at + across * 23 * size + axis * 2 * size + np.array([-4, -2])
         right = spline([(-34, -9), (-5, -15), (30, -9), (40, 3), (10, 6), (-20, 9), (-37, 4)]) * k
@@ -122,7 +122,7 @@ def paint_aorta(scene: Scene) -> None:
         if person.age > 55 and person.has(f"plaque_{int(z // 25)}", 0.35):
             angle = np.pi * person.draws(f"plaque_{int(z // 25)}")[0]
             at = (x + radius * np.cos(angle), y + radius * np.sin(angle))
-            canvas.paint(oval(*at, 4.5, 1.6, turn=angle + np.pi / 2), 720, None)
+            canvas.paint(oval_at(at, 4.5, 1.6, turn=angle + np.pi / 2), 720, None)
     if arch + 4 < z < 1480:
         rise = (z - arch) / 85
         for start, end, radius in (((-14, -20), (-34, -8), 6.5), ((6, -8), (26, -12), 4.0), ((22, 12), (44, 2), 5.0)):

@@ -96,7 +96,7 @@ def tissues(stream: np.random.Generator, phase: str, kvp: int, bone: float, *, f
         skin=float(stream.uniform(10, 45)),
         fluid=float(stream.uniform(8, 24)),
         cortical=1120 * bone_gain,
-        trabecular=205 * bone_gain,
+        trabecular=168 * bone_gain,
         marrow=float(stream.uniform(-70, 20)),
         lesion_drop=float(stream.uniform(0.75, 1.2)),
     )

@@ -3,9 +3,12 @@
 Shape legend of the tables: z in mm above the soles of the standard body, then radii and middle of the contour.
 """
 
-import numpy as np
+from functools import lru_cache
 
-from radnet.scans.phantom.curves import Polygon, keyed, oval, ribbon, spline, waved
+import numpy as np
+from numpy.typing import NDArray
+
+from radnet.scans.phantom.curves import Polygon, keyed, keyed_many, oval, ribbon, spline, waved
 from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -47,12 +50,19 @@ _FAT = np.array(
 )  # fmt: skip
 
 
+def depth_at(person: Person, z_mm: float) -> float:
+    """How much deeper than in the tables the body is at a height: trunks differ, heads and legs less."""
+    trunk = float(keyed([(780, 0.0), (870, 0.6), (1000, 1.0), (1400, 1.0), (1480, 0.0)], z_mm)[0])
+    return 1 + trunk * (0.10 + person.shift("depth", 0.055))
+
+
 def _girth(person: Person, z_mm: float) -> float:
     """How far visceral fat pushes the front wall forward at a height, mm."""
     bump = np.exp(-(((z_mm - 1070) / 95) ** 2))
     return float((person.visceral - 0.9) * 42 * bump)
 
 
+@lru_cache(maxsize=64)
 def wall_size(person: Person, z_mm: float) -> tuple[float, float, float, float]:
     """Half width, half depth, middle y and power of the muscular wall's contour."""
     width, depth, middle, power = keyed(_WALL, z_mm)
@@ -61,12 +71,23 @@ def wall_size(person: Person, z_mm: float) -> tuple[float, float, float, float]:
     return width * bulk + 0.3 * girth, depth * bulk + 0.5 * girth, middle - 0.5 * girth, power
 
 
+@lru_cache(maxsize=64)
 def cavity_size(person: Person, z_mm: float) -> tuple[float, float, float, float]:
     """Half width, half depth, middle y and power of the body cavity's contour."""
     width, depth, middle, power = keyed(_CAVITY, z_mm)
     girth = _girth(person, z_mm)
     chest = 1 + person.shift("chest_depth", 0.04)
     return width + 0.3 * girth, depth * chest + 0.5 * girth, middle - 0.5 * girth, power
+
+
+def cavity_sizes(person: Person, z_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`cavity_size` at many heights: shape (N,) -> (N, 4)."""
+    sizes = keyed_many(_CAVITY, z_mm)
+    girth = (person.visceral - 0.9) * 42 * np.exp(-(((z_mm - 1070) / 95) ** 2))
+    chest = 1 + person.shift("chest_depth", 0.04)
+    return np.stack(
+        [sizes[:, 0] + 0.3 * girth, sizes[:, 1] * chest + 0.5 * girth, sizes[:, 2] - 0.5 * girth, sizes[:, 3]], axis=1
+    )
 
 
 def wall(person: Person, z_mm: float, inset_mm: float = 0.0) -> Polygon:
@@ -141,9 +162,12 @@ def paint_wall(scene: Scene) -> None:
     muscle, fat = scene.hu.muscle, scene.hu.fat
     if z > 1478:
         return
-    if z > 1005:
+    if z > 1005 and z < 1436:
         canvas.paint(wall(person, z), muscle, fine=7)
         _fat_planes(scene)
+    elif z >= 1436:
+        canvas.paint(wall(person, z), fat + 6, fine=12)
+        _neck_root(scene)
     else:
         canvas.paint(wall(person, z), fat, fine=8)
         _front_wall(scene)
@@ -151,6 +175,26 @@ def paint_wall(scene: Scene) -> None:
         canvas.paint(cavity(person, z), fat - 3, fine=7)
     if z < 1200:
         _back_muscles(scene)
+
+
+def _neck_root(scene: Scene) -> None:
+    """Trapezius, scalene and deep muscles between neck and shoulders."""
+    z, person, canvas, hu = scene.z_mm, scene.person, scene.canvas, scene.hu
+    width, depth, middle, _ = wall_size(person, z)
+    x0, y0 = person.spine_mm(z)
+    for sign, _ in SIDES:
+        t = np.linspace(0.08, 1.0, 12) * np.pi / 2
+        line = np.stack([sign * (width - 6) * np.sin(t), middle + (depth - 7) * np.cos(t) ** 1.1], axis=1)
+        canvas.paint(ribbon(line, np.linspace(4, 8, 12) * person.muscle), hu.muscle, fine=8)
+        for dx, dy, a, b, turn in (
+            (15, 30, 14, 11, 0.3),
+            (44, 26, 13, 9, -0.5),
+            (38, -4, 14, 9, 0.9),
+            (0.6 * width, 8, 14, 8, 0.5),
+        ):
+            shape = oval(x0 + sign * dx, y0 + dy, a, b, turn=sign * turn)
+            canvas.paint(waved(shape, 0.08, person.draws(f"root_{dx:.0f}"), z), hu.muscle, fine=8)
+        canvas.paint(oval(sign * 30, middle - 0.72 * depth, 15, 5, turn=sign * 0.45), hu.muscle, fine=6)
 
 
 def _front_wall(scene: Scene) -> None:
@@ -172,7 +216,7 @@ def _fat_planes(scene: Scene) -> None:
     width, depth, middle = ((outer[i] + inner[i]) / 2 + shift for i, shift in ((0, 2.0), (1, 1.0), (2, 0.0)))
     thin = 0.7 + 0.7 * person.fat
     for sign, _ in SIDES:
-        for low, high in ((-0.5, 0.42), (-0.72, -0.58)):
+        for low, high in ((-0.45, 0.42),):
             t = np.linspace(low, high, 14) * np.pi / 2
             line = np.stack([sign * width * np.cos(t) ** 0.85, middle + depth * np.sin(t)], axis=1)
             scene.canvas.paint(ribbon(line, thin), scene.hu.fat, fine=10)
@@ -195,15 +239,16 @@ def _back_muscles(scene: Scene) -> None:
     x0, y0 = person.spine_mm(z)
     bulk = person.muscle * np.interp(z, (915, 950, 1000, 1100, 1200), (0.25, 0.6, 0.95, 1.0, 0.8))
     for sign, side in SIDES:
+        flat = float(np.interp(z, (915, 985, 1010), (0.3, 0.55, 1.0)))
         back = spline(
             [(9, 42), (30, 30), (52, 36), (58, 50), (45, 63), (22, 68), (8, 62)]
-        ) * (sign * bulk, 1) + (x0, y0 + 2)  # fmt: skip
-        canvas.paint(back + (0, -1.0), scene.hu.fat)
+        ) * (sign * bulk, flat) + (x0, y0 + 2 + 10 * (1 - flat))  # fmt: skip
+        canvas.paint(back + np.array((0, -1.0)), scene.hu.fat)
         canvas.paint(
             (back - back.mean(axis=0)) * 0.94 + back.mean(axis=0),
             scene.hu.muscle - 0.18 * person.age + 6,
             VALUES[f"erector_spinae_{side}"],
-            fine=14 + 0.1 * person.age,
+            fine=7 + 0.08 * person.age,
         )
         if 1010 < z < 1150:
             canvas.paint(oval(x0 + sign * 66, y0 + 25, 16 * bulk, 7.5, turn=sign * 0.45), scene.hu.muscle, fine=8)
