@@ -1,4 +1,4 @@
-"""Where the real data lie.
+"""What many tests share: a small phantom set, and where the real data lie.
 
 The directory `shared` beside the checkout, or the one that RADNET_SHARED names. Tests that need it skip when it is
 absent; where RADNET_SHARED promises it, its absence is a failure.
@@ -8,6 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
+
+from radnet.scans.keys import KeyedHash
+from radnet.scans.phantom import write_phantom_archive
+from radnet.shards import ShardSet
+from radnet.shards.build import BuildSettings, build_shards
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -29,3 +34,13 @@ def shared() -> Path:
 def shared_data(shared: Path) -> Path:
     """The real images: `ct_volumes/`, `dicom_zoo/`, …"""
     return shared / "data"
+
+
+@pytest.fixture(scope="session")
+def phantom_set(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    """A small synthetic shard set with labels and patients in every split."""
+    root = tmp_path_factory.mktemp("phantom")
+    write_phantom_archive(root / "archive", patients=16, slices=6, size=64, seed=1)
+    settings = BuildSettings(split_fractions=(0.5, 0.2, 0.3))
+    build_shards(root / "archive", root / "set", KeyedHash(b"a secret for tests only"), settings)
+    return ShardSet.open(root / "set")

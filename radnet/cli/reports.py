@@ -20,21 +20,20 @@ def set_table(manifest: Manifest) -> Table:
     table = Table(title=f"shard set {manifest.name}{synthetic}", show_header=False)
     table.add_row("slices, series, patients", f"{totals.samples}, {totals.series}, {totals.patients}")
     patients = totals.patients_by_split
-    by_split = ", ".join(
-        f"{name} {count} of {patients[name]} patients" for name, count in totals.samples_by_split.items()
-    )
+    slices = totals.samples_by_split
+    by_split = ", ".join(f"{name} {slices[name]} of {count} patients" for name, count in patients.items())
     table.add_row("slices by split", by_split)
     table.add_row("slices by region", ", ".join(f"{name} {count}" for name, count in totals.samples_by_region.items()))
     size_mb = sum(shard.bytes for shard in manifest.shards) / 1e6
     table.add_row("shards", f"{len(manifest.shards)}, {size_mb:.1f} MB")
-    table.add_row("files not used", str(totals.rejected_files))
+    table.add_row("files that became no slice", str(totals.rejected_files))
     table.add_row("content", manifest.content_hash()[:16])
     return table
 
 
 def rejects_table(rejects: Sequence[Reject]) -> Table:
     """Files not used, by reason, with a few paths: for the terminal, never for a set."""
-    table = Table(title="files not used", show_lines=False)
+    table = Table(title="files that became no slice", show_lines=False)
     for column in ("reason", "files", "what was wrong", "for example"):
         table.add_column(column, overflow="fold")
     for reason in sorted({reject.reason for reject in rejects}):
@@ -46,7 +45,7 @@ def rejects_table(rejects: Sequence[Reject]) -> Table:
 
 def reason_counts_table(rejects: pd.DataFrame) -> Table:
     """Files not used, by reason, from a set's own table (which holds no paths)."""
-    table = Table(title="files not used")
+    table = Table(title="files that became no slice")
     for column in ("reason", "files", "what was wrong"):
         table.add_column(column, overflow="fold")
     for reason, same in rejects.groupby("reason"):

@@ -84,7 +84,7 @@ def train(
             if not torch.isfinite(loss):
                 raise RadnetError(
                     f"The loss is not finite at step {state.step}",
-                    seen=float(loss),
+                    seen=float(loss.detach()),
                     fix="Lower optimizer.lr, set optimizer.clip_norm=1, or use precision=fp32",
                 )
             state.optimizer.zero_grad(set_to_none=True)
@@ -98,7 +98,7 @@ def train(
             if processes.is_main and (state.step % settings.log_every_steps == 0 or state.step == total):
                 now_s = time.monotonic()
                 spent_s = max(now_s - since_s, 1e-9)
-                line = {name: float(value) for name, value in values.items()}
+                line = {name: float(value.detach()) for name, value in values.items()}
                 rate = (state.slices_seen - since_slices) / spent_s
                 log.write(
                     {
