@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, oval_at, ribbon, spline, turned, waved
+from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, ribbon, spline, turned, waved
 from radnet.scans.phantom.person import Person
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -133,10 +133,11 @@ def _liver(scene: Scene) -> None:
             swing = person.shift(f"portal_{aim[0]}", 9) * np.sin(2.2 * np.pi * share + z / 9)
             line = hub + (end - hub) * share + swing * (0.3, 1.0)
             canvas.paint(ribbon(line, np.linspace(radius, 1.4, 6)), hu.portal, value, within=value)
-    for x, y, zc, radius in liver_vessels(person):
-        if abs(z - zc) < 5:
-            shape = oval(x * width, middle + y * depth, radius, radius, count=12)
-            canvas.paint(shape, hu.portal if radius > 1.7 else vessel, None, within=value)
+    cut = [row for row in liver_vessels(person) if abs(z - row[2]) < 5]
+    for group, enhanced in (([r for r in cut if r[3] > 1.7], hu.portal), ([r for r in cut if r[3] <= 1.7], vessel)):
+        shapes = [oval(x * width, middle + y * depth, radius, radius, count=12) for x, y, _, radius in group]
+        if shapes:
+            canvas.paint(shapes, enhanced, None, within=value)
     if 0.3 < down < 0.62:  # fissure of the round ligament
         x = keyed([(0.3, 0.10), (0.62, 0.0)], down)[0] * width
         canvas.paint(ribbon([(x, middle - 0.42 * depth), (x - 3, middle - 0.8 * depth)], [1.2, 3.2]), hu.fat + 20, 0)
@@ -242,9 +243,11 @@ def _kidneys(scene: Scene) -> None:
         canvas.paint(place(bean * 1.06), hu.fat, 0)
         canvas.paint(place(bean), hu.cortex, value)
         if scene.phase == "arterial":  # pyramids still dark
-            for angle in np.linspace(-2.3, 2.3, 7):
-                p = 13.5 * size * np.array([np.cos(angle), np.sin(angle)]) + (2, 0)
-                canvas.paint(place(oval_at(p, 5.5 * size, 4.2 * size)), hu.medulla, value)
+            ring = [
+                oval(2 + 13.5 * size * np.cos(angle), 13.5 * size * np.sin(angle), 5.5 * size, 4.2 * size)
+                for angle in np.linspace(-2.3, 2.3, 7)
+            ]
+            canvas.paint([place(pyramid) for pyramid in ring], hu.medulla, value)
         elif scene.phase in ("portal_venous", "late"):
             canvas.paint(place(bean * 0.7), hu.medulla, value)
         if open_ > 0:

@@ -88,9 +88,9 @@ def _mesentery(scene: Scene) -> None:
         return
     stream = np.random.default_rng([scene.person.seed, scene.person.number, int(z * 4)])
     width, depth, middle, _ = cavity_size(scene.person, z)
-    for u, v, r in stream.uniform((-0.5, -0.6, 1.0), (0.5, 0.2, 2.2), (26, 3)):
-        shape = oval(u * width, middle + v * depth, r, r * 1.3, count=8)
-        scene.canvas.paint(shape, 0.6 * scene.hu.portal, 0)
+    spots = stream.uniform((-0.5, -0.6, 1.0), (0.5, 0.2, 2.2), (26, 3))
+    vessels = [oval(u * width, middle + v * depth, r, r * 1.3, count=8) for u, v, r in spots]
+    scene.canvas.paint(vessels, 0.6 * scene.hu.portal, 0)
 
 
 def _small_bowel(scene: Scene) -> None:

@@ -55,11 +55,13 @@ def _sulci(scene: Scene, tissue: Polygon, atrophy: float) -> None:
     centre = tissue.mean(axis=0)
     value = VALUES["brain"]
     draws = scene.person.stream(f"sulci_{int(z // 5)}").uniform(-1, 1, (26, 2))
+    clefts = []
     for number, (turn, deep) in enumerate(draws):
         start = tissue[int((number + 0.4 * turn) / 26 * len(tissue)) % len(tissue)]
         end = start + (centre - start) * (0.14 + 0.08 * deep)
         side = np.array([-(centre - start)[1], (centre - start)[0]]) * 0.05 * turn
-        canvas.paint(ribbon([start, (start + end) / 2 + side, end], np.array([1.5, 0.9, 0.5]) * atrophy), 16, value)
+        clefts.append(ribbon([start, (start + end) / 2 + side, end], np.array([1.5, 0.9, 0.5]) * atrophy))
+    canvas.paint(clefts, 16, value)
     if z < 1662:
         wide = np.ptp(tissue[:, 0]) / 2
         for sign, _ in SIDES:

@@ -116,6 +116,9 @@ def spline(controls: ArrayLike, dense: int = 5) -> Polygon:
     return np.asarray(_spline_matrix(len(points), dense) @ points)
 
 
+_HARMONICS = np.arange(2.0, 6.0)
+
+
 def waved(polygon: Polygon, amount: float, phases: NDArray[np.float64], z_mm: float) -> Polygon:
     """Push a contour in and out by a few low harmonics that drift along z, so that no organ is a textbook ellipse.
 
@@ -128,9 +131,9 @@ def waved(polygon: Polygon, amount: float, phases: NDArray[np.float64], z_mm: fl
     centre = polygon.mean(axis=0)
     offset = polygon - centre
     angle = np.arctan2(offset[:, 1], offset[:, 0])
-    wave = np.zeros(len(polygon))
-    for harmonic, phase in enumerate(phases[:4], start=2):
-        wave += np.cos(harmonic * angle + np.pi * phase + z_mm * (0.012 + 0.006 * harmonic * phase)) / harmonic
+    harmonics, phase = _HARMONICS, phases[:4]
+    start = np.pi * phase + z_mm * (0.012 + 0.006 * harmonics * phase)
+    wave = (1 / harmonics) @ np.cos(harmonics[:, None] * angle + start[:, None])
     return np.asarray(centre + offset * (1 + amount * wave)[:, None])
 
 

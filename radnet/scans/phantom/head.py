@@ -3,7 +3,7 @@
 import numpy as np
 
 from radnet.scans.phantom.brain import paint_brain
-from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, oval_at, ribbon, spline, waved
+from radnet.scans.phantom.curves import Polygon, dome, keyed, oval, ribbon, spline, waved
 from radnet.scans.phantom.lungs import trachea_mm
 from radnet.scans.phantom.scene import SIDES, Scene
 from radnet.scans.phantom.structures import VALUES
@@ -163,11 +163,14 @@ def _jaws(scene: Scene) -> None:
         for sign, _ in SIDES:  # the ascending rami
             canvas.bone(ribbon([(sign * 46, -36), (sign * 50, -8)], 4.0), hu.cortical, hu.trabecular * 1.4, 1.4, value)
     if 1528 < z < 1556:  # teeth
+        teeth = []
         for u in np.linspace(-0.82, 0.82, 14):
             place = (44 * abs(u) ** 0.8 * np.sign(u), -91 + 64 * abs(u) ** 1.8)
             missing = scene.person.has(f"tooth_{u:.2f}", 0.006 * max(scene.person.age - 30, 0))
             if not missing:
-                canvas.paint(oval_at(place, 4.3, 4.3), 1900 if 1536 < z < 1549 else 1350, value)
+                teeth.append(oval(*place, 4.3, 4.3, count=12))
+        if teeth:
+            canvas.paint(teeth, 1900 if 1536 < z < 1549 else 1350, value)
     if 1549 <= z < 1562:
         canvas.bone(
             ribbon(arch[np.abs(t) < 0.85] * 0.94, 5.0), hu.cortical * 0.9, hu.trabecular * 1.4, 1.4, VALUES["skull"]
@@ -284,9 +287,8 @@ def _base(scene: Scene, value: int) -> None:
             line = [(sign * 62, 34), (sign * 42, 18), (sign * 16, 0)]
             wide = [15, 10, 6] if z < 1606 else [9, 6, 3]
             canvas.bone(ribbon(line, wide), hu.cortical * 1.15, hu.cortical * 0.7, 1.5, value, fine=160)
-            for number in range(9):
-                dx, dy, r = person_cells(scene, number)
-                canvas.paint(oval(sign * (62 + dx), 33 + dy, r, r, count=8), -780, None)
+            cells = [person_cells(scene, number) for number in range(9)]
+            canvas.paint([oval(sign * (62 + dx), 33 + dy, r, r, count=8) for dx, dy, r in cells], -780, None)
             if 1594 < z < 1604:
                 canvas.paint(ribbon([(sign * 74, 14), (sign * 50, 12)], 3.2), -950, 0)  # ear canal
     if z < 1598:
