@@ -39,9 +39,7 @@ class RadnetError(Exception):
         return _rebuild, (type(self), self.what, self.seen, self.file, self.fix)
 
 
-def _rebuild(
-    kind: type[RadnetError], what: str, seen: object, file: str | Path | None, fix: str | None
-) -> RadnetError:
+def _rebuild(kind: type[RadnetError], what: str, seen: object, file: str | Path | None, fix: str | None) -> RadnetError:
     return kind(what, seen=seen, file=file, fix=fix)
 
 

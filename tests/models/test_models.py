@@ -179,5 +179,5 @@ def test_a_size_that_the_backbone_does_not_take_is_refused() -> None:
 
 
 def test_a_directory_without_config_is_no_export(tmp_path: Path) -> None:
-    with pytest.raises(RadnetError, match="no readable config.json"):
+    with pytest.raises(RadnetError, match=r"no readable config\.json"):
         load_model(ModelName.parse(f"local-dir:{tmp_path}"))

