@@ -40,7 +40,7 @@ def shared_data(shared: Path) -> Path:
 def phantom_set(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     """A small synthetic shard set with labels and patients in every split."""
     root = tmp_path_factory.mktemp("phantom")
-    write_phantom_archive(root / "archive", patients=16, slices=6, size=64, seed=1)
+    write_phantom_archive(root / "archive", patients=20, series_per_patient=3, slices=6, size=64, seed=1)
     settings = BuildSettings(split_fractions=(0.5, 0.2, 0.3))
     build_shards(root / "archive", root / "set", KeyedHash(b"a secret for tests only"), settings)
     return ShardSet.open(root / "set")

@@ -8,8 +8,8 @@ import os
 import sys
 import traceback
 import warnings
+from typing import Any
 
-import click
 import typer
 from rich.console import Console
 
@@ -21,6 +21,9 @@ EPILOG = (
     "A model is named the same way everywhere: run:PATH, local-dir:PATH, hf-hub:ORG/NAME, timm:NAME (its ImageNet "
     "weights), random:NAME."
 )
+
+_WRONG_CALL: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What typer raises for a wrong call. It brings click along under its own name, or not, depending on its version."""
 
 app = typer.Typer(
     name="radnet",
@@ -48,13 +51,16 @@ def main(arguments: list[str] | None = None) -> None:
     except RadnetError as error:
         _explain(error, str(error), debug)
         sys.exit(error.exit_code)
-    except click.exceptions.ClickException as error:
-        _explain(error, f"{error.format_message()}. Try: radnet --help", debug)
-        sys.exit(2)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _explain(None, "Stopped by the keyboard.", debug)
         sys.exit(130)
+    except typer.Exit as left:
+        sys.exit(left.exit_code)
     except Exception as error:  # the last resort: nobody should meet a bare traceback
+        if isinstance(error, _WRONG_CALL):
+            message = error.format_message().replace("\n", " ").rstrip(".")
+            _explain(error, f"{message}. Try: radnet --help", debug)
+            sys.exit(2)
         _explain(error, f"Something unforeseen: {type(error).__name__}: {error}. Run it again with --debug.", debug)
         sys.exit(1)
 

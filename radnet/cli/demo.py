@@ -13,7 +13,7 @@ from radnet.pretrain.run import pretrain
 from radnet.records import ResultRecord
 from radnet.scans.keys import KeyedHash
 from radnet.scans.phantom import write_phantom_archive
-from radnet.shards.build import build_shards
+from radnet.shards.build import BuildSettings, build_shards
 from radnet.shards.shard_set import ShardSet
 from radnet.transfer.cells import EvaluationSettings
 from radnet.transfer.evaluate import evaluate
@@ -25,6 +25,7 @@ SIZE = 64
 TASKS = ("body_region", "vertebra_group", "contrast_phase", "liver_lesion")
 PROTOCOLS = ("knn", "linear")
 PATIENTS, SERIES, SLICES, PIXELS = 120, 2, 20, 160
+SPLIT = (0.6, 0.15, 0.25)
 PUBLIC_SECRET = KeyedHash(b"radnet demo: nobody's scans, so nobody's secret")
 """The phantom's patients do not exist; a fixed secret gives everybody the same split."""
 
@@ -53,7 +54,7 @@ def run_demo(out: Path, results: Path, *, patients: int | None, epochs: int | No
         archive, patients=patients or PATIENTS, series_per_patient=SERIES, slices=SLICES, size=PIXELS, jobs=jobs
     )
     say("2/5 shards")
-    build_shards(archive, shards, PUBLIC_SECRET, jobs=jobs)
+    build_shards(archive, shards, PUBLIC_SECRET, BuildSettings(split_fractions=SPLIT), jobs=jobs)
     say(f"3/5 pretraining: SimCLR on {BACKBONE}")
     overrides = ["experiment=demo", f"backbone={BACKBONE}", f"data={shards}", f"out={run}", f"method.views.size={SIZE}"]
     pretrain(overrides + ([f"epochs={epochs}"] if epochs else []))

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -91,7 +92,9 @@ def hub_or_cache() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = offline
 
 
+@cache
 def _hub_answers() -> bool:
+    """Whether there is a way to the hub; asked once a process."""
     request = urllib.request.Request(constants.ENDPOINT, method="HEAD")  # noqa: S310  (the hub's own address)
     try:
         with urllib.request.urlopen(request, timeout=HUB_ANSWERS_WITHIN_S):  # noqa: S310

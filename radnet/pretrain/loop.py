@@ -125,4 +125,4 @@ def _to_device(view: torch.Tensor, device: torch.device, channels_last: bool) ->
 
 def _seed_step(seed: int, rank: int, step: int) -> None:
     """Make dropout and the like a function of (seed, rank, step), so that resuming needs no random state."""
-    torch.manual_seed((seed * 1_000_003 + rank) * 1_000_003 + step)
+    torch.manual_seed(((seed * 1_000_003 + rank) * 1_000_003 + step) % 2**63)

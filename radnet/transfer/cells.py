@@ -122,13 +122,13 @@ def compute_cell(name: ModelName, column: Column) -> Cell:
     Weights that cannot be had give an "unavailable" record that says why and how to provide them.
     """
     started_s = time.monotonic()
+    where = f"{name} on {column.task.name} with {column.protocol.name}"
     try:
         model = load_model(name, seed=column.settings.seed, size=column.task.size)
     except WeightsUnavailableError as error:
-        warn(str(error))
+        warn(f"{where}: the weights are not to be had; the leaderboard says how to provide them")
         return Cell(_unavailable(name, column, error), None)
     identity = column.identity(_card(model))
-    where = f"{name} on {column.task.name} with {column.protocol.name}"
     if not column.settings.repeat:
         known = read_known(column.results, identity["cell"], column.items)
         if known is not None:

@@ -1,5 +1,6 @@
 """Tasks: which label of a shard set is to be told from one slice. One YAML each in `configs/task/`."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,7 +152,7 @@ def task_items(task: Task, shards: ShardSet) -> TaskItems:
         if not len(items.side(split)):
             raise UsageError(
                 f"No slice of the {split} split has a label of the task {task.name!r}",
-                seen=dict(zip(*map(list, np.unique(items.split, return_counts=True)), strict=True)),
+                seen=dict(Counter(items.split.tolist())),
                 file=shards.path,
                 fix="Use a set with more labelled patients, or build it with other --split-fractions",
             )

@@ -92,7 +92,8 @@ def _four_dimensional(path: Path) -> None:
 
 def _cut_nifti(path: Path) -> None:
     path.mkdir()
-    nib.save(nib.Nifti1Image(np.full((9, 9, 9), -1000, dtype=np.int16), np.eye(4)), path / "whole.nii")
+    noise = np.random.default_rng(0).integers(-1000, 1000, (32, 32, 9)).astype(np.int16)
+    nib.save(nib.Nifti1Image(noise, np.eye(4)), path / "whole.nii")
     packed = gzip.compress((path / "whole.nii").read_bytes())
     (path / "cut.nii.gz").write_bytes(packed[: len(packed) // 2])
     (path / "whole.nii").unlink()
@@ -154,7 +155,7 @@ def test_an_existing_output_is_kept_unless_told(
         (["shards", "build", "a", "b", "--split-fractions", "1,2,3"], "sum to 1"),
         (["shards", "build", "a", "b", "--split-fractions", "x"], "three numbers"),
         (["nonsense"], "nonsense"),
-        (["shards", "build"], "ARCHIVE"),
+        (["shards", "build"], "archive"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
