@@ -226,7 +226,12 @@ class Stream:
 
     def close(self) -> None:
         """Stop the workers; the next `for` starts new ones."""
+        # torch stops them when the iterator is collected, which a traceback that refers to it puts off for long; no
+        # public call does it at once
+        stop = getattr(self._running, "_shutdown_workers", None)
         self._running = None
+        if stop is not None:
+            stop()
 
     def _start(self) -> Iterator[Batch | _Failure]:
         self._shards.prepare_for_workers()
