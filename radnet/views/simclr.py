@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from radnet.views.geometry import blur, pad_to_square, random_resized_crop, rotate
+from radnet.views.noise import standard_noise
 from radnet.views.settings import recipe_of, require
 from radnet.views.window import RandomWindow, WindowPolicy, window_policy
 
@@ -126,7 +127,7 @@ class SimclrViews:
         real: NDArray[Any] = view
         if self.noise_hu:
             sigma = np.float32(generator.uniform(0, self.noise_hu))
-            real = view + sigma * generator.standard_normal(view.shape, dtype=np.float32)
+            real = view + sigma * standard_noise(view.shape, generator)
         grey = self.window(real, generator)
         gain = 1 + generator.uniform(-self.gain, self.gain)
         shift = generator.uniform(-self.offset, self.offset)
