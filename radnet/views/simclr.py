@@ -127,9 +127,14 @@ class SimclrViews:
         real: NDArray[Any] = view
         if self.noise_hu:
             sigma = np.float32(generator.uniform(0, self.noise_hu))
-            real = view + sigma * standard_noise(view.shape, generator)
-        grey = self.window(real, generator)
+            real = sigma * standard_noise(view.shape, generator)
+            real += view
         gain = 1 + generator.uniform(-self.gain, self.gain)
         shift = generator.uniform(-self.offset, self.offset)
-        grey = np.clip((grey - 0.5) * np.float32(gain) + np.float32(0.5 + shift), 0, 1)
-        return np.asarray((grey - np.float32(self.mean)) / np.float32(self.std))
+        # (grey - 0.5) * gain + 0.5 + shift, clipped and normalised, in place: it is half of the cost otherwise
+        grey = self.window(real, generator) * np.float32(gain)
+        grey += np.float32(0.5 - 0.5 * gain + shift)
+        np.clip(grey, 0, 1, out=grey)
+        grey -= np.float32(self.mean)
+        grey /= np.float32(self.std)
+        return grey
