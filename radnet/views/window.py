@@ -179,7 +179,7 @@ def window_policy(settings: Mapping[str, Any]) -> WindowPolicy:
 
 def describe_window(policy: WindowPolicy) -> dict[str, Any]:
     """The settings that `window_policy` turns back into the policy; they go into every export and record."""
-    names = {cls: name for name, cls in _POLICIES.items()}
+    names: dict[type, str] = {cls: name for name, cls in _POLICIES.items()}
     settings: dict[str, Any] = asdict(policy)  # type: ignore[call-overload]
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
     return {"policy": names[type(policy)], **values}
