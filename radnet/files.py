@@ -79,7 +79,7 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def explained_disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a quota or a missing permission into an error that says so.
+    """Turn a full disk, a quota, a size limit or a missing permission into an error that says so.
 
     Raises:
         RadnetError: The operating system refused to write.
@@ -92,6 +92,13 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
                 "The disk is full, nothing was kept of the unfinished output",
                 file=path,
                 fix="Free some space or choose an output on another disk, then run the command again",
+            ) from error
+        if error.errno == errno.EFBIG:
+            raise RadnetError(
+                "A file would become larger than this account or file system allows, nothing was kept of the "
+                "unfinished output",
+                file=path,
+                fix="Raise the limit (ulimit -f) or choose an output on another disk, then run the command again",
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise RadnetError("No permission to write here", file=path, fix="Choose another output path") from error

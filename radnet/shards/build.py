@@ -1,25 +1,29 @@
 """From an archive to a shard set: series in parallel, one writer, the same bytes whatever the number of jobs."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import joblib
-import pandas as pd
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from radnet import __version__
 from radnet.console import progress, say
 from radnet.errors import RadnetError, UsageError
 from radnet.files import new_directory, require_directory, require_new_directory
-from radnet.hashing import settings_hash, sha256_of_file
-from radnet.scans.archive import Inventory, Reject, SeriesSource, UnreadableSeries, read_series, take_inventory
+from radnet.hashing import settings_hash
+from radnet.scans.archive import Reject, SeriesSource, UnreadableSeries, read_series, take_inventory
 from radnet.scans.keys import KeyedHash
 from radnet.shards import manifest as manifests
 from radnet.shards.rows import samples_of
-from radnet.shards.splits import DEFAULT_FRACTIONS, SPLITS
+from radnet.shards.splits import DEFAULT_FRACTIONS, SPLITS, check_fractions
+from radnet.shards.tables import write_index, write_rejects
 from radnet.shards.writer import DEFAULT_SHARD_BYTES, Sample, ShardWriter
+
+SERIES_AHEAD = 4
+"""So many series a job are encoded and wait to be written at most."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,19 @@ class BuildSettings:
 
     Attributes:
         split_fractions: Shares of train, val and test patients.
-        shard_bytes: Upper bound of a shard's payload (one sample may exceed it).
+        shard_bytes: Largest size of a shard's file; only a single sample that is larger makes a larger one.
+
+    Raises:
+        UsageError: The fractions are not three that sum to 1, or the size is not positive.
     """
 
     split_fractions: tuple[float, float, float] = DEFAULT_FRACTIONS
     shard_bytes: int = DEFAULT_SHARD_BYTES
+
+    def __post_init__(self) -> None:
+        check_fractions(self.split_fractions)
+        if self.shard_bytes < 1:
+            raise UsageError("The size of a shard must be positive", seen=self.shard_bytes, fix="For example 268435456")
 
 
 @dataclass(frozen=True)
@@ -71,22 +83,25 @@ def build_shards(
         settings: What shapes the bytes of the set.
         metadata: CSV of metadata; by default `metadata.csv` at the top of the archive, where there is one.
         jobs: Number of worker processes.
-        overwrite: Replace an existing set.
+        overwrite: Replace an existing set; nothing but a set is ever replaced.
 
     Raises:
-        UsageError: A path is wrong.
-        RadnetError: No slice could be read, or the disk is full.
+        UsageError: A path is wrong: no archive, an empty one, or an output that exists or lies in the archive.
+        RadnetError: No slice could be read, the disk is full, or a worker died.
     """
+    out = out.absolute()
     require_directory(archive, "an archive of scans")
-    require_new_directory(out, overwrite=overwrite)
+    _require_output(out, archive, overwrite)
     inventory = take_inventory(archive, hasher, metadata=metadata, jobs=jobs)
     if inventory.files_seen == 0:
         raise UsageError("The archive is empty: no file below this directory", file=archive, fix="Check the path")
-    with new_directory(out, overwrite=overwrite) as partial:
-        writer = ShardWriter(partial, out.name, settings.shard_bytes)
-        rejects = list(inventory.rejects)
+    rejects = list(inventory.rejects)
+    with (
+        new_directory(out, overwrite=overwrite) as partial,
+        ShardWriter(partial, out.name, settings.shard_bytes) as writer,
+    ):
         with progress("building shards (series)", len(inventory.series)) as meter:
-            for samples, rejected in _encoded_series(inventory, settings, jobs):
+            for samples, rejected in _encoded_series(inventory.series, settings, jobs):
                 for sample in samples:
                     writer.add(sample)
                 rejects.extend(rejected)
@@ -98,26 +113,56 @@ def build_shards(
                 file=archive,
                 fix="Check that the directory holds CT series as DICOM or NIfTI files",
             )
-        finished = _finish(partial, out.name, pd.DataFrame(rows), rejects, writer, settings)
+        finished = _finish(partial, out.name, rows, rejects, writer.shards, settings)
     say(f"{finished.totals.samples} slices of {finished.totals.patients} patients in {len(finished.shards)} shards")
     return BuildReport(finished, tuple(rejects))
 
 
-def summary_of_rejects(rejects: list[Reject] | tuple[Reject, ...]) -> str:
-    """Counts for a sentence: `3 files rejected (not_an_image: 2, truncated: 1)`."""
+def _require_output(out: Path, archive: Path, overwrite: bool) -> None:
+    """Refuse an output that exists, that the next build would read as scans, or that is no set to be replaced."""
+    require_new_directory(out, overwrite=overwrite)
+    real_out, real_archive = out.resolve(), archive.resolve()
+    if real_out.is_relative_to(real_archive):
+        raise UsageError(
+            "The set would lie inside the archive and be taken for scans by the next build",
+            file=out,
+            fix="Choose an output outside of the archive",
+        )
+    if out.is_dir() and any(out.iterdir()) and not (out / manifests.MANIFEST).is_file():
+        raise UsageError(
+            "The output directory holds something else than a shard set, which is not replaced",
+            file=out,
+            fix="Choose another path, or remove the directory yourself",
+        )
+
+
+def summary_of_rejects(rejects: Sequence[Reject]) -> str:
+    """Counts for a sentence: `files rejected: 3 (not_an_image: 2, truncated: 1)`."""
     counts: Counter[str] = Counter()
     for reject in rejects:
         counts[reject.reason] += reject.files
     detail = ", ".join(f"{reason}: {count}" for reason, count in counts.most_common())
-    return f"{counts.total()} files rejected" + (f" ({detail})" if detail else "")
+    return f"files rejected: {counts.total()}" + (f" ({detail})" if detail else "")
 
 
 def _encoded_series(
-    inventory: Inventory, settings: BuildSettings, jobs: int
+    series: Sequence[SeriesSource], settings: BuildSettings, jobs: int
 ) -> Iterator[tuple[list[Sample], tuple[Reject, ...]]]:
-    """Encoded slices and rejects of every series, in the inventory's order, a few series ahead at most."""
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="2*n_jobs")
-    yield from parallel(joblib.delayed(_encode_series)(source, settings) for source in inventory.series)
+    """Encoded slices and rejects of every series, in order.
+
+    The series go out in portions, because joblib would otherwise run ahead of the writer without a limit.
+    """
+    portion = SERIES_AHEAD * joblib.effective_n_jobs(jobs)
+    try:
+        with joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1) as parallel:
+            for start in range(0, len(series), portion):
+                yield from parallel(
+                    joblib.delayed(_encode_series)(source, settings) for source in series[start : start + portion]
+                )
+    except BrokenProcessPool as error:
+        raise RadnetError(
+            "A worker process died, most often because the memory was full", fix="Build with fewer --jobs"
+        ) from error
 
 
 def _encode_series(source: SeriesSource, settings: BuildSettings) -> tuple[list[Sample], tuple[Reject, ...]]:
@@ -131,47 +176,36 @@ def _encode_series(source: SeriesSource, settings: BuildSettings) -> tuple[list[
 def _finish(
     directory: Path,
     name: str,
-    index: pd.DataFrame,
-    rejects: list[Reject],
-    writer: ShardWriter,
+    rows: Sequence[dict[str, Any]],
+    rejects: Sequence[Reject],
+    shards: Sequence[manifests.ShardFile],
     settings: BuildSettings,
 ) -> manifests.Manifest:
     """Write the tables and, last, the manifest."""
-    reject_rows = [asdict(reject) for reject in sorted(rejects, key=lambda r: (r.reason, r.file_key))]
-    reject_table = pd.DataFrame(reject_rows, columns=["file_key", "reason", "sentence", "files"])
     described: dict[str, Any] = asdict(settings)
-    patients = index.drop_duplicates("patient_key")
+    split_of_patient = {row["patient_key"]: row["split"] for row in rows}
+    synthetic = {row["synthetic"] for row in rows}
     manifest = manifests.Manifest(
         format_version=1,
         name=name,
-        modality="+".join(sorted(index["modality"].unique())),
+        modality="+".join(sorted({row["modality"] for row in rows})),
         slice_size="native",
         settings=described,
         settings_sha256=settings_hash(described),
         tool_version=__version__,
-        synthetic="all" if index["synthetic"].all() else "some" if index["synthetic"].any() else "none",
+        synthetic="some" if len(synthetic) == 2 else "all" if True in synthetic else "none",
         totals=manifests.Totals(
-            samples=len(index),
-            series=index["series_key"].nunique(),
-            patients=len(patients),
-            rejected_files=int(reject_table["files"].sum()),
-            samples_by_split=_counts(index["split"], SPLITS),
-            patients_by_split=_counts(patients["split"], SPLITS),
-            samples_by_region=_counts(index["body_region"], ()),
+            samples=len(rows),
+            series=len({row["series_key"] for row in rows}),
+            patients=len(split_of_patient),
+            rejected_files=sum(reject.files for reject in rejects),
+            samples_by_split=dict.fromkeys(SPLITS, 0) | Counter(row["split"] for row in rows),
+            patients_by_split=dict.fromkeys(SPLITS, 0) | Counter(split_of_patient.values()),
+            samples_by_region=dict(sorted(Counter(row["body_region"] for row in rows).items())),
         ),
-        index=_write_table(index, directory / manifests.INDEX),
-        rejects=_write_table(reject_table, directory / manifests.REJECTS),
-        shards=tuple(writer.shards),
+        index=write_index(rows, directory / manifests.INDEX),
+        rejects=write_rejects(rejects, directory / manifests.REJECTS),
+        shards=tuple(shards),
     )
     manifests.write_manifest(manifest, directory)
     return manifest
-
-
-def _counts(values: "pd.Series[str]", always: tuple[str, ...]) -> dict[str, int]:
-    counted = values.value_counts()
-    return {name: int(counted.get(name, 0)) for name in [*always, *sorted(set(counted.index) - set(always))]}
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> manifests.TableFile:
-    table.to_parquet(path, engine="pyarrow", compression="zstd", index=False)
-    return manifests.TableFile(file=path.name, rows=len(table), sha256=sha256_of_file(path))

@@ -21,6 +21,9 @@ class BatchOrder:
         world_size: Number of ranks.
         seed: Seed of the run.
         shuffle: Draw a new order every epoch; without it, samples come in the set's order.
+
+    Raises:
+        UsageError: A number is out of range, or the samples do not fill one batch on every rank.
     """
 
     samples: int
@@ -30,6 +33,13 @@ class BatchOrder:
     shuffle: bool = True
 
     def __post_init__(self) -> None:
+        for name, value, least in (
+            ("batch_size", self.batch_size, 1),
+            ("world_size", self.world_size, 1),
+            ("seed", self.seed, 0),
+        ):
+            if value < least:
+                raise UsageError(f"{name} must be at least {least}", seen=value, fix=f"Raise {name}")
         if self.batches_per_epoch < 1:
             raise UsageError(
                 f"One batch on every rank takes {self.batch_size * self.world_size} samples and only "

@@ -1,16 +1,17 @@
 """From a scan to the rows and frames of its slices."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radnet.scans.scan import Scan
 from radnet.shards.codec import encode
 from radnet.shards.splits import split_of
-from radnet.shards.writer import Sample, content_hash_of
-
-LABEL_PREFIX = "label_"
+from radnet.shards.tables import LABEL_PREFIX
+from radnet.shards.writer import Sample
 
 
 def samples_of(scan: Scan, fractions: tuple[float, float, float]) -> Iterator[Sample]:
@@ -23,17 +24,22 @@ def samples_of(scan: Scan, fractions: tuple[float, float, float]) -> Iterator[Sa
     series = _series_row(scan, fractions)
     z_mm = scan.z_mm()
     for z, hu in enumerate(scan.hu):
-        pixels = np.ascontiguousarray(hu, dtype="<i2")
         labels = {LABEL_PREFIX + name: values[z] for name, values in sorted(scan.slice_labels.items())}
         row = {
             **series,
             **labels,
             "slice": z,
             "z_mm": round(float(z_mm[z]), 4),
-            "content_hash": content_hash_of(pixels.tobytes(), pixels.shape),
+            "content_hash": content_hash_of(hu),
         }
         mask = None if scan.mask is None else encode(scan.mask[z])
-        yield Sample(image=encode(pixels), mask=mask, row=row)
+        yield Sample(image=encode(hu), mask=mask, row=row)
+
+
+def content_hash_of(hu: NDArray[np.int16]) -> str:
+    """Hash of a slice's shape and values, 32 hex digits: equal for equal pixels, whatever codec stores them."""
+    values = np.ascontiguousarray(hu, dtype="<i2")
+    return hashlib.sha256(repr(values.shape).encode() + values.tobytes()).hexdigest()[:32]
 
 
 def _series_row(scan: Scan, fractions: tuple[float, float, float]) -> dict[str, Any]:

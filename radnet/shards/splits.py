@@ -15,7 +15,8 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
     Raises:
         UsageError: They do not.
     """
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+    # written so that a NaN fails it too
+    if len(fractions) != 3 or min(fractions) < 0 or not abs(sum(fractions) - 1) <= 1e-6:
         raise UsageError(
             "Split fractions are three numbers for train, val and test that sum to 1",
             seen=",".join(str(f) for f in fractions),

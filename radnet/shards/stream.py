@@ -12,6 +12,7 @@ in turn, so the sequence is the same for any W. Randomness of a view comes from 
         save(stream.state_dict())   # load_state_dict continues with the next batch
 """
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ import webdataset as wds
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, get_worker_info
 
+from radnet.errors import RadnetError, UsageError
 from radnet.shards import codec
 from radnet.shards.order import BatchOrder
 from radnet.shards.shard_set import ShardSet
@@ -110,6 +112,23 @@ def _collate(samples: list[tuple[_Ticket, list[NDArray[np.floating[Any]]]]]) -> 
     )
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """An error on its way out of a worker. DataLoader would rebuild it from its traceback as one long text."""
+
+    error: RadnetError
+
+
+def _failures_as_items(batches: Iterator[Batch]) -> Iterator[Batch | _Failure]:
+    """After the last stage: an error that is meant for the user becomes the last item."""
+    try:
+        yield from batches
+    except RadnetError as error:
+        if get_worker_info() is not None:
+            error.add_note(traceback.format_exc())
+        yield _Failure(error)
+
+
 def start_worker(_: int) -> None:
     """One thread for every library in a loader worker: the workers are the parallelism."""
     cv2.setNumThreads(1)
@@ -118,7 +137,21 @@ def start_worker(_: int) -> None:
 
 
 class Stream:
-    """Batches of one rank; each `for` runs to the end of the current epoch."""
+    """Batches of one rank; each `for` runs to the end of the current epoch.
+
+    Args:
+        shards: The set.
+        rows: Rows of its index that take part, int64, (N,).
+        views: Makes the views of a slice.
+        order: Which sample comes when; `order.samples` is N.
+        rank: This process, 0 to `order.world_size` - 1.
+        workers: Loader processes; 0 makes the batches in this process.
+        pin_memory: Hand out batches in page-locked memory.
+        prefetch: Batches that each worker makes ahead.
+
+    Raises:
+        ValueError: `rows` or `rank` do not fit the order.
+    """
 
     def __init__(
         self,
@@ -134,10 +167,12 @@ class Stream:
     ) -> None:
         if len(rows) != order.samples:
             raise ValueError(f"{len(rows)} rows but the order is of {order.samples} samples")
+        if not 0 <= rank < order.world_size:
+            raise ValueError(f"rank {rank} of {order.world_size} ranks")
         self._shards, self._rows, self._views, self._order = shards, rows, views, order
         self._rank, self._workers, self._pin_memory, self._prefetch = rank, workers, pin_memory, prefetch
         self.epoch, self.step = 0, 0
-        self._running: Iterator[Batch] | None = None
+        self._running: Iterator[Batch | _Failure] | None = None
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -148,34 +183,66 @@ class Stream:
         return {"epoch": self.epoch, "step": self.step}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue with the batch that `state` points to, without reading the ones before it."""
+        """Continue with the batch that `state` points to, without reading the ones before it.
+
+        Raises:
+            UsageError: An epoch of this stream has no such step.
+        """
+        if state["epoch"] < 0 or not 0 <= state["step"] < len(self):
+            raise UsageError(
+                f"The position is of another stream: an epoch of this one has {len(self)} steps",
+                seen=state,
+                fix="Continue with the set, batch size and number of processes of before",
+            )
         self.close()
         self.epoch, self.step = state["epoch"], state["step"]
 
     def __iter__(self) -> Iterator[Batch]:
-        running = self._start() if self._running is None else self._running
+        """The batches that are left of the current epoch.
+
+        Raises:
+            RadnetError: A sample cannot be read; the position stays at its batch.
+        """
         epoch = self.epoch
         while self.epoch == epoch:
-            batch = next(running)
-            if (batch.epoch, batch.step) != (self.epoch, self.step):
-                raise RuntimeError(f"batch {batch.epoch}/{batch.step} came for {self.epoch}/{self.step}")
+            batch = self._next_batch()
             done = self.step + 1 == len(self)
             self.epoch, self.step = (self.epoch + 1, 0) if done else (self.epoch, self.step + 1)
             yield batch
 
+    def _next_batch(self) -> Batch:
+        if self._running is None:
+            self._running = self._start()
+        try:
+            item = next(self._running)
+            if isinstance(item, _Failure):
+                raise item.error
+            if (item.epoch, item.step) != (self.epoch, self.step):
+                raise RuntimeError(f"batch {item.epoch}/{item.step} came for {self.epoch}/{self.step}")
+        except BaseException:
+            self.close()
+            raise
+        return item
+
     def close(self) -> None:
         """Stop the workers; the next `for` starts new ones."""
+        # torch stops them when the iterator is collected, which a traceback that refers to it puts off for long; no
+        # public call does it at once
+        stop = getattr(self._running, "_shutdown_workers", None)
         self._running = None
+        if stop is not None:
+            stop()
 
-    def _start(self) -> Iterator[Batch]:
+    def _start(self) -> Iterator[Batch | _Failure]:
         self._shards.prepare_for_workers()
         order = self._order
         pipeline = wds.DataPipeline(
             _OrderSource(order, self._rows, self._rank, self.epoch, self.step),
             wds.map(_MakeViews(self._shards, self._views, order.seed), handler=wds.reraise_exception),
             wds.batched(order.batch_size, collation_fn=_collate, partial=False),
+            _failures_as_items,
         )
-        loader: DataLoader[Batch] = DataLoader(
+        loader: DataLoader[Batch | _Failure] = DataLoader(
             pipeline,
             batch_size=None,
             num_workers=self._workers,
@@ -183,5 +250,4 @@ class Stream:
             pin_memory=self._pin_memory,
             prefetch_factor=self._prefetch if self._workers else None,
         )
-        self._running = iter(loader)
-        return self._running
+        return iter(loader)

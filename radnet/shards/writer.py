@@ -1,12 +1,14 @@
 """Writing samples into plain webdataset tars whose bytes depend on the samples alone."""
 
-import hashlib
 import json
 import tarfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import webdataset as wds
 
@@ -33,40 +35,55 @@ class Sample:
 
 
 class ShardWriter:
-    """Writes `NAME-000000.tar`, …; a new one begins when the next sample would make it larger than allowed.
+    """Writes `NAME-000000.tar`, …; a new one begins when the next sample would make the file larger than allowed.
 
     Tars have mtime 0, one owner and sorted members, so that identical samples give identical bytes. Offsets of
-    every member are read back from the finished tar, not computed.
+    every member are read back from the finished tar, not computed. As a context manager it lets go of its file when
+    the block raises; what was written so far is then no set.
     """
 
     def __init__(self, directory: Path, name: str, shard_bytes: int = DEFAULT_SHARD_BYTES) -> None:
         self._directory, self._name, self._shard_bytes = directory, name, shard_bytes
-        self._open: wds.TarWriter | None = None
+        self._tar: wds.TarWriter | None = None
         self._file: Any = None
         self._rows: list[dict[str, Any]] = []
         self._rows_of_shard: list[dict[str, Any]] = []
-        self._size = 0
+        self._blocks_of_shard = 0
         self.shards: list[ShardFile] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._tar is not None:  # unfinished: an error is on its way, and a full disk must not raise another one
+            for opened in (self._tar, self._file):
+                with suppress(OSError):
+                    opened.close()
+            self._tar = None
 
     def add(self, sample: Sample) -> None:
         """Append one sample under the next running number."""
-        payload = len(sample.image) + len(sample.mask or b"")
-        if self._open is None or (self._rows_of_shard and self._size + payload > self._shard_bytes):
-            self._next_shard()
         key = f"{len(self._rows) + len(self._rows_of_shard):0{KEY_DIGITS}d}"
-        members: dict[str, Any] = {"__key__": key, "image.b2nd": sample.image}
+        members = {"image.b2nd": sample.image}
         if sample.mask is not None:
             members["mask.b2nd"] = sample.mask
         members["json"] = json.dumps({"key": key, **sample.row}, sort_keys=True, ensure_ascii=False).encode()
-        self._open.write(members)  # type: ignore[union-attr]
-        self._rows_of_shard.append({"key": key, **sample.row})
-        self._size += payload
+        blocks = _tar_blocks(members.values())
+        full = self._rows_of_shard and _tar_bytes(self._blocks_of_shard + blocks) > self._shard_bytes
+        if self._tar is None or full:
+            self._next_shard()
+        self._tar.write({"__key__": key, **members})  # type: ignore[union-attr]
+        checksums = {f"{_kind(name)}_crc32": zlib.crc32(data) for name, data in members.items()}
+        self._rows_of_shard.append({"key": key, **sample.row, **checksums})
+        self._blocks_of_shard += blocks
 
     def close(self) -> list[dict[str, Any]]:
         """Finish the last shard.
 
         Returns:
-            One index row a sample: its own row, `key`, `shard`, and `<member>_offset` and `<member>_bytes`.
+            One index row a sample: its own row, `key`, `shard`, and offset, size and CRC-32 of each member.
         """
         self._finish_shard()
         return self._rows
@@ -75,14 +92,14 @@ class ShardWriter:
         self._finish_shard()
         path = self._directory / f"{self._name}-{len(self.shards):06d}.tar"
         self._file = path.open("wb")
-        self._open = wds.TarWriter(self._file, user="radnet", group="radnet", mode=0o444, mtime=0, encoder=False)
+        self._tar = wds.TarWriter(self._file, user="radnet", group="radnet", mode=0o444, mtime=0, encoder=False)
 
     def _finish_shard(self) -> None:
-        if self._open is None:
+        if self._tar is None:
             return
-        self._open.close()
+        self._tar.close()
         self._file.close()
-        self._open, path = None, Path(self._file.name)
+        self._tar, path = None, Path(self._file.name)
         offsets = _member_offsets(path)
         for row in self._rows_of_shard:
             self._rows.append({**row, "shard": path.name, **offsets[row["key"]]})
@@ -94,7 +111,22 @@ class ShardWriter:
                 sha256=sha256_of_file(path),
             )
         )
-        self._rows_of_shard, self._size = [], 0
+        self._rows_of_shard, self._blocks_of_shard = [], 0
+
+
+def _kind(member: str) -> str:
+    """`image.b2nd` -> `image`."""
+    return member.partition(".")[0]
+
+
+def _tar_blocks(members: Iterable[bytes]) -> int:
+    """Blocks of 512 bytes that members take in a tar: a header each, and their padded data."""
+    return sum(1 + -(-len(data) // tarfile.BLOCKSIZE) for data in members)
+
+
+def _tar_bytes(blocks: int) -> int:
+    """Size of a tar with so many blocks: two empty ones end it, and records of 20 blocks fill it up."""
+    return -(-(blocks + 2) * tarfile.BLOCKSIZE // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
 def _member_offsets(path: Path) -> dict[str, dict[str, int]]:
@@ -102,12 +134,7 @@ def _member_offsets(path: Path) -> dict[str, dict[str, int]]:
     offsets: dict[str, dict[str, int]] = {}
     with tarfile.open(path, "r:") as tar:
         for member in tar:
-            key, _, extension = member.name.partition(".")
-            kind = extension.partition(".")[0]
-            offsets.setdefault(key, {}).update({f"{kind}_offset": member.offset_data, f"{kind}_bytes": member.size})
+            key, _, name = member.name.partition(".")
+            place = {f"{_kind(name)}_offset": member.offset_data, f"{_kind(name)}_bytes": member.size}
+            offsets.setdefault(key, {}).update(place)
     return offsets
-
-
-def content_hash_of(raw: bytes, shape: tuple[int, ...]) -> str:
-    """Hash of a slice's values and shape, 32 hex digits: equal for equal pixels, whatever codec stores them."""
-    return hashlib.sha256(repr(shape).encode() + raw).hexdigest()[:32]

@@ -41,6 +41,9 @@ def random_resized_crop(
 ) -> NDArray[np.int16]:
     """A random part of the slice, resized to (size, size): the crop of Szegedy et al. 2015 (arXiv 1409.4842).
 
+    A crop that would be larger than the slice along one side is cut to that side, where the original draws again:
+    one draw a crop keeps the cost of a view and its use of the generator constant.
+
     Args:
         hu: int16, (Y, X).
         size: Side of the result.

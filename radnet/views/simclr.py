@@ -5,15 +5,19 @@ offset, and noise. Flips keep left-right anatomy unless asked for, because later
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 
-from radnet.errors import UsageError, did_you_mean
 from radnet.views.geometry import blur, pad_to_square, random_resized_crop, rotate
+from radnet.views.noise import standard_noise
+from radnet.views.settings import recipe_of, require
 from radnet.views.window import RandomWindow, WindowPolicy, window_policy
+
+WHERE = "the SimCLR views"
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,12 @@ class SimclrViews:
         mean: Subtracted from the grey values.
         std: Divides the grey values after that.
         views: Number of views.
+
+    Raises:
+        UsageError: A value makes no sense.
     """
+
+    __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
 
     size: int = 224
     window: WindowPolicy = field(default_factory=RandomWindow)
@@ -52,23 +61,42 @@ class SimclrViews:
     std: float = 0.5
     views: int = 2
 
+    def __post_init__(self) -> None:
+        for name in ("size", "views"):
+            value = getattr(self, name)
+            require(value >= 1, f"{name} is at least 1", value, WHERE, f"For example {name}=2")
+        ranges = (
+            ("crop_scale", self.crop_scale, 1.0),
+            ("crop_ratio", self.crop_ratio, np.inf),
+            ("blur_sigma_px", self.blur_sigma_px, np.inf),
+        )
+        for name, (low, high), limit in ranges:
+            good = 0 < low <= high <= limit
+            within = "above 0" if limit == np.inf else f"above 0 and up to {limit:g}"
+            require(good, f"{name} is a range {within}", (low, high), WHERE, f"For example {name}=[0.5,1.0]")
+        for name, limit in (
+            ("flip_probability", 1.0),
+            ("blur_probability", 1.0),
+            ("rotate_degrees", 180.0),
+            ("noise_hu", np.inf),
+            ("gain", 1.0),
+            ("offset", 1.0),
+        ):
+            value = getattr(self, name)
+            require(0 <= value <= limit, f"{name} lies between 0 and {limit:g}", value, WHERE, f"For example {name}=0")
+        require(self.std > 0, "std is positive", self.std, WHERE, "For example std=0.5")
+
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "SimclrViews":
         """The recipe that `method.views` of a config describes.
 
         Raises:
-            UsageError: An unknown key or window.
+            UsageError: An unknown or wrong setting.
         """
-        known = [field.name for field in fields(cls)]
-        for key in settings:
-            if key not in known:
-                raise UsageError(
-                    "The SimCLR views have no setting of this name", seen=key, fix=did_you_mean(key, known)
-                )
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-        if "window" in settings:
-            values["window"] = window_policy(dict(settings["window"]))
-        return cls(**values)
+        values = dict(settings)
+        if "window" in values:
+            values["window"] = window_policy(values["window"])
+        return recipe_of(cls, values, WHERE)
 
     @property
     def channels(self) -> int:
@@ -83,7 +111,7 @@ class SimclrViews:
             generator: Source of all randomness.
 
         Returns:
-            `views` arrays, float32, (C, size, size).
+            `views` arrays, float32, (C, size, size), between (0 - mean) / std and (1 - mean) / std.
         """
         square = pad_to_square(hu)
         return [self._view(square, generator) for _ in range(self.views)]
@@ -99,9 +127,14 @@ class SimclrViews:
         real: NDArray[Any] = view
         if self.noise_hu:
             sigma = np.float32(generator.uniform(0, self.noise_hu))
-            real = view + sigma * generator.standard_normal(view.shape, dtype=np.float32)
-        grey = self.window(real, generator)
+            real = sigma * standard_noise(view.shape, generator)
+            real += view
         gain = 1 + generator.uniform(-self.gain, self.gain)
         shift = generator.uniform(-self.offset, self.offset)
-        grey = np.clip((grey - 0.5) * np.float32(gain) + np.float32(0.5 + shift), 0, 1)
-        return np.asarray((grey - np.float32(self.mean)) / np.float32(self.std))
+        # (grey - 0.5) * gain + 0.5 + shift, clipped and normalised, in place: it is half of the cost otherwise
+        grey = self.window(real, generator) * np.float32(gain)
+        grey += np.float32(0.5 - 0.5 * gain + shift)
+        np.clip(grey, 0, 1, out=grey)
+        grey -= np.float32(self.mean)
+        grey /= np.float32(self.std)
+        return grey

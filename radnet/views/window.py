@@ -3,13 +3,15 @@
 Shape legend: Y rows, X columns, C channels.
 """
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radnet.errors import UsageError, did_you_mean
+from radnet.views.settings import recipe_of, require
 
 CLINICAL_WINDOWS: dict[str, tuple[float, float]] = {
     "brain": (40, 80),
@@ -18,28 +20,38 @@ CLINICAL_WINDOWS: dict[str, tuple[float, float]] = {
     "bone": (400, 1800),
     "full": (1023.5, 4095),
 }
-"""Name -> (centre, width) in HU; "full" covers -1024…3071."""
+"""Name -> (center, width) in HU; "full" covers -1024…3071."""
 
 
+@runtime_checkable
 class WindowPolicy(Protocol):
     """A slice in HU -> grey values."""
 
-    channels: int
+    @property
+    def channels(self) -> int:
+        """Number of channels of the result."""
+        ...
 
     def __call__(self, hu: NDArray[Any], generator: np.random.Generator) -> NDArray[np.float32]:
         """Map HU (Y, X), any real dtype, to float32 (C, Y, X) in [0, 1]."""
         ...
 
 
-def apply_window(hu: NDArray[Any], centre: float, width: float) -> NDArray[np.float32]:
-    """Grey values of one window: 0 at centre - width/2 and below, 1 at centre + width/2 and above."""
-    grey = (hu.astype(np.float32) - np.float32(centre - width / 2)) * np.float32(1 / width)
+def apply_window(hu: NDArray[Any], center: float, width: float) -> NDArray[np.float32]:
+    """Grey values of one window: 0 at center - width/2 and below, 1 at center + width/2 and above.
+
+    Args:
+        hu: Any real dtype, any shape.
+        center: Centre in HU.
+        width: Width in HU, positive.
+
+    Returns:
+        float32 of the same shape, in [0, 1].
+    """
+    grey = hu.astype(np.float32)
+    grey -= np.float32(center - width / 2)
+    grey /= np.float32(width)
     return np.clip(grey, 0, 1, out=grey)
-
-
-def _check_width(width: float) -> None:
-    if not width > 0:
-        raise UsageError("A window needs a positive width in HU", seen=width, fix="For example width=400")
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,7 @@ class FixedWindow:
     channels = 1
 
     def __post_init__(self) -> None:
-        _check_width(self.width)
+        require(self.width > 0, "width is positive", self.width, "the fixed window", "For example width=400")
 
     def __call__(self, hu: NDArray[Any], generator: np.random.Generator) -> NDArray[np.float32]:
         """See `WindowPolicy`; the generator is not used."""
@@ -67,9 +79,12 @@ class FixedWindow:
 class RandomWindow:
     """A window drawn around the clinical ones, anew for every view.
 
-    One of `names` is taken at random; its width is scaled by up to `width_jitter` either way (log-uniform) and its
-    centre moved by up to `center_jitter` of the width. So a network meets one anatomy in many windows and cannot
-    live on absolute grey values of one.
+    So a network meets one anatomy in many windows and cannot live on absolute grey values of one.
+
+    Attributes:
+        names: Clinical windows, of which one is taken at random.
+        center_jitter: Greatest shift of its centre either way, as a share of its (changed) width.
+        width_jitter: Greatest factor by which its width grows or shrinks, drawn log-uniformly; 1 leaves it.
     """
 
     names: tuple[str, ...] = tuple(CLINICAL_WINDOWS)
@@ -78,35 +93,36 @@ class RandomWindow:
     channels = 1
 
     def __post_init__(self) -> None:
-        for name in self.names:
-            if name not in CLINICAL_WINDOWS:
-                raise UsageError("Unknown clinical window", seen=name, fix=did_you_mean(name, CLINICAL_WINDOWS))
-        if not self.names or self.width_jitter < 1:
-            raise UsageError(
-                "A random window needs names and a width_jitter of at least 1",
-                seen=(self.names, self.width_jitter),
-                fix="For example names=[soft_tissue,lung] width_jitter=1.4",
-            )
+        where = "the random window"
+        _require_clinical(self.names, where)
+        require(self.center_jitter >= 0, "center_jitter is not negative", self.center_jitter, where, "For example 0.1")
+        require(self.width_jitter >= 1, "width_jitter is at least 1", self.width_jitter, where, "For example 1.4")
 
     def __call__(self, hu: NDArray[Any], generator: np.random.Generator) -> NDArray[np.float32]:
         """See `WindowPolicy`."""
+        return apply_window(hu, *self.draw(generator))[None]
+
+    def draw(self, generator: np.random.Generator) -> tuple[float, float]:
+        """Centre and width of one random window in HU."""
         center, width = CLINICAL_WINDOWS[self.names[generator.integers(len(self.names))]]
         limit = np.log(self.width_jitter)
         width *= float(np.exp(generator.uniform(-limit, limit)))
         center += float(generator.uniform(-self.center_jitter, self.center_jitter)) * width
-        return apply_window(hu, center, width)[None]
+        return center, width
 
 
 @dataclass(frozen=True)
 class MultiWindow:
-    """Several clinical windows as channels, for three-channel models that shall see more than one window."""
+    """Several clinical windows as channels, for three-channel models that shall see more than one window.
+
+    Attributes:
+        names: The windows, one a channel.
+    """
 
     names: tuple[str, ...] = ("soft_tissue", "lung", "bone")
 
     def __post_init__(self) -> None:
-        for name in self.names:
-            if name not in CLINICAL_WINDOWS:
-                raise UsageError("Unknown clinical window", seen=name, fix=did_you_mean(name, CLINICAL_WINDOWS))
+        _require_clinical(self.names, "the multi window")
 
     @property
     def channels(self) -> int:
@@ -131,10 +147,12 @@ class MinMaxWindow:
     def __call__(self, hu: NDArray[Any], generator: np.random.Generator) -> NDArray[np.float32]:
         """See `WindowPolicy`; the generator is not used."""
         low, high = float(hu.min()), float(hu.max())
-        return apply_window(hu, (low + high) / 2, max(high - low, 1e-6))[None] * np.float32(high > low)
+        if high == low:
+            return np.zeros((1, *hu.shape), dtype=np.float32)
+        return apply_window(hu, (low + high) / 2, high - low)[None]
 
 
-_POLICIES: dict[str, type] = {
+_POLICIES: dict[str, type[FixedWindow] | type[RandomWindow] | type[MultiWindow] | type[MinMaxWindow]] = {
     "fixed": FixedWindow,
     "random": RandomWindow,
     "multi": MultiWindow,
@@ -142,27 +160,32 @@ _POLICIES: dict[str, type] = {
 }
 
 
-def window_policy(settings: dict[str, Any]) -> WindowPolicy:
+def window_policy(settings: Mapping[str, Any]) -> WindowPolicy:
     """The policy that settings describe: `{"policy": "fixed", "center": 40, "width": 400}`.
 
     Raises:
         UsageError: Unknown policy, key or value.
     """
-    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    require(
+        isinstance(settings, Mapping), "a window is a set of settings", settings, "the views", "window.policy=fixed"
+    )
+    arguments = dict(settings)
     name = str(arguments.pop("policy", ""))
     if name not in _POLICIES:
         raise UsageError("Unknown window policy", seen=name, fix=did_you_mean(name, _POLICIES))
-    known = [field.name for field in fields(_POLICIES[name])]
-    for key in arguments:
-        if key not in known:
-            raise UsageError(f"The {name!r} window has no setting {key!r}", fix=did_you_mean(key, known))
-    policy: WindowPolicy = _POLICIES[name](**arguments)
+    policy: WindowPolicy = recipe_of(_POLICIES[name], arguments, f"the {name} window")
     return policy
 
 
 def describe_window(policy: WindowPolicy) -> dict[str, Any]:
     """The settings that `window_policy` turns back into the policy; they go into every export and record."""
-    names = {cls: name for name, cls in _POLICIES.items()}
+    names: dict[type, str] = {cls: name for name, cls in _POLICIES.items()}
     settings: dict[str, Any] = asdict(policy)  # type: ignore[call-overload]
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
     return {"policy": names[type(policy)], **values}
+
+
+def _require_clinical(names: tuple[str, ...], where: str) -> None:
+    for name in names:
+        require(name in CLINICAL_WINDOWS, "Unknown clinical window", name, where, did_you_mean(name, CLINICAL_WINDOWS))
+    require(bool(names), "names are one or more clinical windows", names, where, "For example names=[soft_tissue,lung]")
