@@ -8,7 +8,6 @@ the file, and the command or key that mends it. The command line prints the para
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 
 class RadnetError(Exception):
@@ -33,14 +32,6 @@ class RadnetError(Exception):
         if fix is not None:
             parts.append(fix)
         super().__init__(". ".join(part.rstrip(".") for part in parts) + ".")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel whole between processes: by default only the finished text would."""
-        return _rebuild, (type(self), self.what, self.seen, self.file, self.fix)
-
-
-def _rebuild(kind: type[RadnetError], what: str, seen: object, file: str | Path | None, fix: str | None) -> RadnetError:
-    return kind(what, seen=seen, file=file, fix=fix)
 
 
 class UsageError(RadnetError):

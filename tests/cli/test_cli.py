@@ -130,15 +130,24 @@ def test_an_existing_output_is_kept_unless_told(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "set"
-    out.mkdir()
-    (out / "precious").write_text("x")
     arguments = ["shards", "build", archive, out, "--secret", tmp_path / "secret"]
-    left, _, err = _call(capsys, *arguments)
+    assert _call(capsys, *arguments)[0] == 0
+    before = (out / "manifest.json").read_bytes()
+    left, _, err = _call(capsys, *arguments, "--split-fractions", "1,0,0")
     assert left == 2
     assert "--overwrite" in _errors(err)[0]
-    assert (out / "precious").exists()
-    assert _call(capsys, *arguments, "--overwrite")[0] == 0
-    assert not (out / "precious").exists()
+    assert (out / "manifest.json").read_bytes() == before
+    assert _call(capsys, *arguments, "--split-fractions", "1,0,0", "--overwrite")[0] == 0
+    assert (out / "manifest.json").read_bytes() != before
+
+
+def test_overwriting_never_takes_a_directory_that_is_no_set(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "precious").write_text("x")
+    left, _, _ = _call(capsys, "shards", "build", archive, tmp_path, "--secret", tmp_path / "secret", "--overwrite")
+    assert left == 2
+    assert (tmp_path / "precious").exists()
 
 
 @pytest.mark.parametrize(
