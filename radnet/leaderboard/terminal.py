@@ -37,4 +37,8 @@ def _parts(table: Table) -> list[RenderableType]:
 
 
 def _is_shown(column: str, table: Table) -> bool:
-    return column in ("rank", "model", "against the best") or column.startswith(f"{table.task.metric} [") or " vs " in column
+    return (
+        column in ("rank", "model", "against the best")
+        or column.startswith(f"{table.task.metric} [")
+        or " vs " in column
+    )

@@ -93,7 +93,7 @@ def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = Non
         elif isinstance(found, DicomHeader):
             dicom.append(DicomEntry(file.path, found, row, row_path))
         else:
-            series.append(describer.nifti_source(file, found, row))
+            series.append(describer.nifti_source(file, found, row, row_names_it=row_path == file.real_path))
             labelled.append(file.real_path)
     for group in group_series(dicom):
         source, copies = describer.dicom_source(group)

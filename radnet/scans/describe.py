@@ -39,8 +39,19 @@ class Describer:
         """A reject for one file."""
         return Reject(self._relative(path), self._file_key(path), reason, sentence)
 
-    def nifti_source(self, file: ArchiveFile, header: NiftiHeader, row: MetadataRow | None) -> SeriesSource:
-        """The series of one NIfTI file."""
+    def nifti_source(
+        self, file: ArchiveFile, header: NiftiHeader, row: MetadataRow | None, *, row_names_it: bool
+    ) -> SeriesSource:
+        """The series of one NIfTI file.
+
+        Args:
+            file: The file.
+            header: Its header.
+            row: The row of the metadata that covers it.
+            row_names_it: Whether the row is of this very file. The row of a directory of DICOM tells the patient of a
+                NIfTI file lying there, not that it holds HU (it may be a mask of the series), nor its labels.
+        """
+        own = row if row_names_it else None
         relative = self._relative(file.path)
         named = row is not None and row.patient is not None
         patient = row.patient if row and row.patient else f"directory\0{Path(relative).parent.as_posix()}"
@@ -56,9 +67,9 @@ class Describer:
             slices=header.slices,
             modality="CT",
             tags=tags,
-            declared_hu=row is not None and row.modality == "CT",
-            mask=row.mask if row else None,
-            labels=row.labels if row else (),
+            declared_hu=own is not None and own.modality == "CT",
+            mask=own.mask if own else None,
+            labels=own.labels if own else (),
             slice_labels=self._slice_labels(file.real_path, header.slices),
         )
 

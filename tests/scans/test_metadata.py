@@ -59,6 +59,15 @@ def test_a_directory_of_dicom_files(archive: Path) -> None:
     assert scan.slice_labels == {"y": ("1",) * 4}
 
 
+def test_a_mask_beside_dicom_files_is_not_declared_ct_by_the_row_of_their_directory(archive: Path) -> None:
+    write_nifti(archive / "dicom" / "s1" / "mask.nii.gz", (hu_values() > 1000).astype(np.uint8))
+    write(archive, "path,patient,modality,label_x\ndicom/s1,P,CT,yes\n")
+    source = next(source for source in inventory_of(archive).series if source.name.endswith("mask.nii.gz"))
+    assert refused(source).reason == "looks_like_mask"
+    assert source.labels == ()
+    assert source.patient_key == HASHER.key("patient", "P")
+
+
 def test_the_nearest_row_counts(archive: Path) -> None:
     write(archive, "path,patient\ndicom,far\ndicom/s1,near\n.,farthest\n")
     with pytest.raises(UsageError, match="Line 2: no file"):
