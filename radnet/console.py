@@ -22,6 +22,8 @@ from rich.progress import (
 )
 
 PLAIN_LINE_EVERY_S = 10.0
+PLAIN_WIDTH = 140
+"""Columns of a table that goes to a file or a pipe."""
 
 
 def is_main_process() -> bool:
@@ -48,7 +50,10 @@ def warn(message: str) -> None:
 def show(result: RenderableType) -> None:
     """A result to stdout (rich renderable or text), from rank 0 only."""
     if is_main_process():
-        Console(file=sys.stdout, highlight=False, soft_wrap=isinstance(result, str)).print(result, markup=False)
+        width = None if sys.stdout.isatty() else PLAIN_WIDTH
+        Console(file=sys.stdout, highlight=False, soft_wrap=isinstance(result, str), width=width).print(
+            result, markup=False
+        )
 
 
 @dataclass

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from radnet.cli import data, experiments
 from radnet.console import is_main_process
-from radnet.errors import RadnetError
+from radnet.errors import RadnetError, UsageError
 
 EPILOG = (
     "A model is named the same way everywhere: run:PATH, local-dir:PATH, hf-hub:ORG/NAME, timm:NAME (its ImageNet "
@@ -66,7 +66,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _explain(error: Exception | None, text: str, debug: bool) -> None:
+    """One paragraph; a wrong call is the same on every rank and is said once, a failure names its rank."""
     if debug and error is not None:
         traceback.print_exception(error)
-    if is_main_process() or "RANK" not in os.environ:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {text}", style="red", markup=False)
+    if not is_main_process():
+        if isinstance(error, UsageError):
+            return
+        text = f"rank {os.environ.get('RANK', '?')}: {text}"
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {text}", style="red", markup=False)

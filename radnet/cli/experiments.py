@@ -9,6 +9,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="Hydra overrides; defaults and meanings stand in configs/.", metavar="KEY=VALUE…"),
 ]
+Defaults = Annotated[
+    bool, typer.Option("--defaults", help="Print every setting with its default and meaning, and stop.")
+]
 Results = Annotated[Path, typer.Option(help="Directory of result records; the leaderboard is written there.")]
 
 
@@ -36,22 +39,28 @@ def demo(
     run_demo(out, results, patients=patients, epochs=epochs, overwrite=overwrite)
 
 
-def pretrain(overrides: Overrides = None) -> None:
+def pretrain(overrides: Overrides = None, defaults: Defaults = False) -> None:
     """Pretrain a backbone: radnet pretrain data=SET backbone=resnet50 epochs=100.
 
     Several processes: torchrun --standalone --nproc-per-node 2 -m radnet pretrain data=SET …
     The same command again continues an unfinished run.
     """
+    if defaults:
+        _show_defaults("pretrain", ("method", "experiment"))
+        return
     from radnet.pretrain.run import pretrain as run
 
     run(overrides or [])
 
 
-def evaluate(overrides: Overrides = None) -> None:
+def evaluate(overrides: Overrides = None, defaults: Defaults = False) -> None:
     """Compare models on a task: radnet evaluate model=[run:R,timm:NAME,random:NAME] data=SET task=body_region.
 
     protocol=linear (default) or protocol=knn. A record a model goes to results=DIRECTORY.
     """
+    if defaults:
+        _show_defaults("evaluate", ("task", "protocol"))
+        return
     from radnet.console import show
     from radnet.leaderboard import render_terminal
     from radnet.transfer.run import evaluate_from_overrides
@@ -83,3 +92,15 @@ def task_list() -> None:
     for task in list_tasks():
         table.add_row(task.name, task.description, task.label, ", ".join(task.classes), task.metric)
     show(table)
+
+
+def _show_defaults(name: str, groups: tuple[str, ...]) -> None:
+    """The commented config files of a command, as they are."""
+    from radnet.configs import config_directory, names_in
+    from radnet.console import show
+
+    directory = config_directory()
+    show((directory / f"{name}.yaml").read_text(encoding="utf-8"))
+    for group in groups:
+        for member in names_in(group):
+            show(f"# --- {group}={member}\n" + (directory / group / f"{member}.yaml").read_text(encoding="utf-8"))

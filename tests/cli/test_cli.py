@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from radnet.cli import main
+from radnet.errors import RadnetError
 from radnet.scans.phantom import write_phantom_archive
 from radnet.shards import ShardSet
 
@@ -206,3 +207,24 @@ def test_task_list_names_labels_and_classes(capsys: pytest.CaptureFixture[str]) 
     code, out, _ = _call(capsys, "task", "list")
     assert code == 0
     assert "body_region" in out
+
+
+@pytest.mark.parametrize("command", ["pretrain", "evaluate"])
+def test_the_defaults_are_shown_with_their_meaning(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    code, out, _ = _call(capsys, command, "--defaults")
+    assert code == 0
+    assert "batch_size" in out
+    assert "# shard set" in out
+
+
+def test_a_wrong_call_is_said_once_and_a_failure_by_the_rank_that_met_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert _errors(_call(capsys, "shards", "info", "/nowhere")[2]) == []
+
+    def broken(*_: object) -> None:
+        raise RadnetError("The shard is cut")
+
+    monkeypatch.setattr(ShardSet, "open", broken)
+    assert _errors(_call(capsys, "shards", "info", "x")[2]) == ["error: rank 1: The shard is cut."]
