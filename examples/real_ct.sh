@@ -15,7 +15,10 @@ backbone=resnet10t
 [ -x "$here/../.venv/bin/radnet" ] && PATH="$here/../.venv/bin:$PATH"
 command -v radnet > /dev/null || { echo "radnet is not installed: run 'make demo' once, or pip install ." >&2; exit 1; }
 
-rm -rf "$out"
+if [ -e "$out" ]; then
+    [ -f "$out/archive/metadata.csv" ] || { echo "$out exists and was not made by this script: give another OUT" >&2; exit 2; }
+    rm -rf "$out"
+fi
 mkdir -p "$out/archive"
 ln -s "$data/ct_volumes" "$data/dicom_series" "$out/archive/"
 python "$here/real_ct_metadata.py" "$data" "$out/archive/metadata.csv"

@@ -62,6 +62,11 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         RadnetError: The disk is full.
     """
     require_new_directory(path, overwrite=overwrite)
+    path = path.resolve()  # a link stays, what it points to is replaced
+    if path.is_mount():
+        raise UsageError(
+            "A mounted directory cannot be replaced in one step", file=path, fix=f"Give a path in it: {path}/NAME"
+        )
     with explained_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
@@ -105,7 +110,7 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def write_atomically(path: Path, data: bytes | str) -> None:
+def write_atomically(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
     """Write a file under a temporary name, flush it to disk, then rename it to `path`.
 
     Raises:
@@ -121,7 +126,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
                 os.fsync(file.fileno())
             umask = os.umask(0)
             os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
+            Path(name).chmod(mode & ~umask)
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)

@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:  # the last resort: nobody should meet a bare traceback
         if isinstance(error, _WRONG_CALL):
             message = error.format_message().replace("\n", " ").rstrip(".")
-            _explain(error, f"{message}. Try: radnet --help", debug)
+            if message:  # empty when a group of commands was called alone and showed its help
+                _explain(error, f"{message}. Try: radnet --help", debug)
             sys.exit(2)
         _explain(error, f"Something unforeseen: {type(error).__name__}: {error}. Run it again with --debug.", debug)
         sys.exit(1)

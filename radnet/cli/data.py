@@ -55,28 +55,40 @@ def build(
     from radnet.console import say, show
     from radnet.errors import UsageError
     from radnet.scans.keys import load_secret
-    from radnet.shards.build import BuildSettings, build_shards
+    from radnet.scans.sources import Reject
+    from radnet.shards.build import BuildSettings, NothingToBuildError, build_shards
     from radnet.shards.splits import check_fractions
 
     try:
         fractions = check_fractions([float(part) for part in split_fractions.split(",")])
     except ValueError as error:
         raise UsageError("--split-fractions takes three numbers", seen=split_fractions, fix="0.7,0.1,0.2") from error
-    report = build_shards(
-        archive,
-        out,
-        load_secret(secret or default_secret()),
-        BuildSettings(split_fractions=fractions, shard_bytes=shard_mib * 2**20),
-        metadata=metadata,
-        jobs=jobs,
-        overwrite=overwrite,
-    )
-    show(set_table(report.manifest))
-    if report.rejects:
-        show(rejects_table(report.rejects))
-    if reject_list is not None:
-        write_reject_list(report.rejects, reject_list)
-        say(f"every file not used: {reject_list}")
+    secret = secret or default_secret()
+    for flag, path in (("--secret", secret), ("--reject-list", reject_list)):
+        if path is not None and path.expanduser().resolve().is_relative_to(out.resolve()):
+            raise UsageError(f"What {flag} names must never lie in a set", file=path, fix="Name a file outside of it")
+    rejects: tuple[Reject, ...] = ()
+    try:
+        report = build_shards(
+            archive,
+            out,
+            load_secret(secret),
+            BuildSettings(split_fractions=fractions, shard_bytes=shard_mib * 2**20),
+            metadata=metadata,
+            jobs=jobs,
+            overwrite=overwrite,
+        )
+        show(set_table(report.manifest))
+        rejects = report.rejects
+    except NothingToBuildError as error:
+        rejects = error.rejects
+        raise
+    finally:
+        if rejects:
+            show(rejects_table(rejects))
+        if rejects and reject_list is not None:
+            write_reject_list(rejects, reject_list)
+            say(f"every file not used: {reject_list}")
     say(f"shard set: {out}")
 
 

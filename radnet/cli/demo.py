@@ -1,12 +1,13 @@
 """`radnet demo`: the whole path on synthetic scans, from files to a leaderboard."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
 from radnet.console import say, show
-from radnet.errors import RadnetError
-from radnet.files import require_new_directory
+from radnet.errors import UsageError
+from radnet.files import require_new_directory, write_atomically
 from radnet.leaderboard import render_terminal, write_leaderboard
 from radnet.models import ModelName
 from radnet.pretrain.run import pretrain
@@ -26,6 +27,7 @@ TASKS = ("body_region", "vertebra_group", "contrast_phase", "liver_lesion")
 PROTOCOLS = ("knn", "linear")
 PATIENTS, SERIES, SLICES, PIXELS = 120, 2, 20, 160
 SPLIT = (0.6, 0.15, 0.25)
+MARKER = "RADNET_DEMO.txt"
 PUBLIC_SECRET = KeyedHash(b"radnet demo: nobody's scans, so nobody's secret")
 """The phantom's patients do not exist; a fixed secret gives everybody the same split."""
 
@@ -45,10 +47,9 @@ def run_demo(out: Path, results: Path, *, patients: int | None, epochs: int | No
         RadnetError: A step failed.
     """
     started_s = time.monotonic()
-    require_new_directory(out, overwrite=overwrite)
+    _make_room(out, overwrite)
     jobs = os.cpu_count() or 1
     archive, shards, run, records = out / "archive", out / "shards", out / "run", results / "demo"
-    _clear(out, records)
     say("1/5 synthetic CT scans (a phantom: nobody's anatomy)")
     write_phantom_archive(
         archive, patients=patients or PATIENTS, series_per_patient=SERIES, slices=SLICES, size=PIXELS, jobs=jobs
@@ -59,6 +60,7 @@ def run_demo(out: Path, results: Path, *, patients: int | None, epochs: int | No
     overrides = ["experiment=demo", f"backbone={BACKBONE}", f"data={shards}", f"out={run}", f"method.views.size={SIZE}"]
     pretrain(overrides + ([f"epochs={epochs}"] if epochs else []))
     say("4/5 comparison on patients that pretraining has not seen")
+    shutil.rmtree(records, ignore_errors=True)
     rows = _compare(ShardSet.open(shards), run, records, out / "cache")
     say("5/5 leaderboard")
     page = write_leaderboard(results)
@@ -82,11 +84,16 @@ def _compare(shards: ShardSet, run: Path, records: Path, cache: Path) -> list[Re
     return rows
 
 
-def _clear(out: Path, records: Path) -> None:
-    """Remove an earlier demo: its output directory and its records, nothing else."""
-    import shutil
-
-    if out.exists() and any(out.iterdir()) and not (out / "archive").is_dir():
-        raise RadnetError("This directory holds something else than a demo", file=out, fix="Choose another path")
+def _make_room(out: Path, overwrite: bool) -> None:
+    """An empty directory that says what it is; only an earlier demo is ever removed."""
+    require_new_directory(out, overwrite=overwrite)
+    if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
+        raise UsageError(
+            "This directory holds something else than a demo, which is not replaced",
+            file=out,
+            fix="Choose another path, or remove the directory yourself",
+        )
     shutil.rmtree(out, ignore_errors=True)
-    shutil.rmtree(records, ignore_errors=True)
+    write_atomically(
+        out / MARKER, "Made by radnet demo from synthetic scans; radnet demo --overwrite removes this directory.\n"
+    )

@@ -54,7 +54,7 @@ def pretrain(overrides: Overrides = None, defaults: Defaults = False) -> None:
 
 
 def evaluate(overrides: Overrides = None, defaults: Defaults = False) -> None:
-    """Compare models on a task: radnet evaluate model=[run:R,timm:NAME,random:NAME] data=SET task=body_region.
+    """Compare models on a task: radnet evaluate model=run:R data=SET task=body_region.
 
     protocol=linear (default) or protocol=knn. A record a model goes to results=DIRECTORY.
     """

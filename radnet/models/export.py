@@ -3,6 +3,7 @@
 timm.create_model("local-dir:EXPORT", pretrained=True, num_classes=0)
 """
 
+import copy
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from timm.models import save_for_hf
 from torch import nn
 
-from radnet.errors import RadnetError
+from radnet.errors import RadnetError, UsageError
 from radnet.files import new_directory
 from radnet.views.evaluation import EvaluationView
 
@@ -69,9 +70,16 @@ def export_backbone(
         overwrite: Replace an existing export.
 
     Raises:
+        UsageError: `out` exists, or is to be replaced and is no export of radnet.
         RadnetError: The reloaded model differs.
     """
     channels = len(view.mean)
+    if overwrite and out.is_dir() and any(out.iterdir()) and not _is_export(out):
+        raise UsageError(
+            "The output directory holds something else than an export of radnet, which is not replaced",
+            file=out,
+            fix="Choose another path, or remove the directory yourself",
+        )
     with new_directory(out, overwrite=overwrite) as partial:
         save_for_hf(
             backbone,
@@ -111,13 +119,10 @@ def _prove(backbone: nn.Module, directory: Path, channels: int, size: int) -> No
             file=directory,
             fix="Take a backbone that timm can save and load",
         )
-    device = next(backbone.parameters()).device
-    picture = torch.linspace(-1, 1, 2 * channels * size * size, device=device).reshape(2, channels, size, size)
-    training = backbone.training
-    backbone.eval()
-    expected = backbone(picture).float().cpu()
-    backbone.train(training)
-    found = reloaded.eval()(picture.cpu())
+    picture = torch.linspace(-1, 1, 2 * channels * size * size).reshape(2, channels, size, size)
+    # both on the CPU: a GPU rounds convolutions (TF32), which would look like another model
+    expected = copy.deepcopy(backbone).cpu().eval()(picture)
+    found = reloaded.eval()(picture)
     if not torch.allclose(found, expected, rtol=1e-4, atol=FEATURE_TOLERANCE):
         difference = float((found - expected).abs().max())
         raise RadnetError(f"The export gives other features than the model, by up to {difference:.2g}", file=directory)
@@ -139,6 +144,10 @@ def read_config(directory: Path) -> dict[str, Any]:
             fix="Make one with: radnet export RUN OUT",
         ) from error
     return config
+
+
+def _is_export(directory: Path) -> bool:
+    return (directory / CONFIG).is_file() and RADNET_KEY in read_config(directory)
 
 
 def view_from_config(config: dict[str, Any]) -> EvaluationView | None:

@@ -1,12 +1,13 @@
 """From a model's name to a frozen feature extractor: one path for every arm of a comparison."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import timm
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from torch import nn
 
 from radnet.errors import RadnetError, UsageError
@@ -50,6 +51,7 @@ class LoadedModel:
         pretraining: What it was pretrained on, in words.
         method: Pretraining method, None when there was none or it is not known.
         synthetic: Whether it was pretrained on a phantom.
+        data: Content hashes of the sets it was pretrained on, where they are known.
     """
 
     name: ModelName
@@ -64,6 +66,7 @@ class LoadedModel:
     pretraining: str
     method: str | None
     synthetic: bool
+    data: tuple[str, ...] = ()
 
 
 def load_model(name: ModelName, *, seed: int = 0, in_chans: int = 1, size: int | None = None) -> LoadedModel:
@@ -89,7 +92,21 @@ def load_model(name: ModelName, *, seed: int = 0, in_chans: int = 1, size: int |
         return _imagenet(name, size)
     backbone = create_backbone(name.value, in_chans=in_chans, seed=seed, **_size_arguments(name.value, size))
     grey = (0.5,) * in_chans
-    return _loaded(name, "random", backbone, name.value, grey, grey, f"none (random weights, seed {seed})")
+    return _loaded(name, "random", backbone, name.value, grey, grey, "none (random weights)")
+
+
+def check_model(name: ModelName) -> None:
+    """Refuse a name that cannot be loaded, before hours are spent on others.
+
+    Raises:
+        UsageError: No such directory or architecture.
+    """
+    if name.scheme in ("timm", "random"):
+        require_architecture(name.value)
+    elif name.scheme == "run":
+        _require_export(name, Path(name.value) / RUN_EXPORT)
+    elif name.scheme == "local-dir":
+        _require_export(name, Path(name.value))
 
 
 def _loaded(
@@ -102,6 +119,7 @@ def _loaded(
     pretraining: str,
     method: str | None = None,
     synthetic: bool = False,
+    data: tuple[str, ...] = (),
 ) -> LoadedModel:
     return LoadedModel(
         name=name,
@@ -116,25 +134,30 @@ def _loaded(
         pretraining=pretraining,
         method=method,
         synthetic=synthetic,
+        data=data,
     )
 
 
 def _from_run(name: ModelName, size: int | None) -> LoadedModel:
+    return _from_export(name, Path(name.value) / RUN_EXPORT, size)
+
+
+def _require_export(name: ModelName, directory: Path) -> None:
     run = Path(name.value)
-    if run.is_dir() and not (run / RUN_EXPORT).is_dir():
+    if name.scheme == "run" and run.is_dir() and not directory.is_dir():
         raise UsageError(
             "This run has no export: it is not finished, or the directory is no run",
             file=run,
             fix=f"Let the run finish, or take its newest checkpoint: radnet export {run} OUT, then local-dir:OUT",
         )
-    return _from_export(name, run / RUN_EXPORT, size)
-
-
-def _from_export(name: ModelName, directory: Path, size: int | None) -> LoadedModel:
     if not directory.is_dir():
         raise UsageError(
             f"No model at {name}", file=directory, fix="Check the path; radnet pretrain and radnet export make exports"
         )
+
+
+def _from_export(name: ModelName, directory: Path, size: int | None) -> LoadedModel:
+    _require_export(name, directory)
     config = read_config(directory)
     arguments = _img_size(config.get("pretrained_cfg", {}).get("fixed_input_size", False), size)
     try:
@@ -157,7 +180,8 @@ def _with_config(name: ModelName, backbone: nn.Module, config: dict[str, Any]) -
     sets = ", ".join(provenance["data"]) or "not stated"
     synthetic = bool(provenance["synthetic"])
     words = f"{sets}{' (synthetic)' if synthetic else ''}, {provenance['steps']} steps"
-    return _loaded(name, "in-domain", backbone, architecture, mean, std, words, provenance["method"], synthetic)
+    data = tuple(provenance["data"].values())
+    return _loaded(name, "in-domain", backbone, architecture, mean, std, words, provenance["method"], synthetic, data)
 
 
 def _from_hub(name: ModelName, size: int | None) -> LoadedModel:
@@ -166,6 +190,8 @@ def _from_hub(name: ModelName, size: int | None) -> LoadedModel:
             config = read_config(Path(hf_hub_download(name.value, CONFIG)).parent)
             arguments = _img_size(config.get("pretrained_cfg", {}).get("fixed_input_size", False), size)
             backbone: nn.Module = timm.create_model(str(name), pretrained=True, num_classes=0, **arguments)
+    except RepositoryNotFoundError as error:
+        raise UsageError("There is no such model on the hub", seen=str(name), fix="Check ORG/NAME") from error
     except (OSError, HfHubHTTPError) as error:
         raise _unavailable(name, error) from error
     return _with_config(name, backbone, config)
@@ -177,6 +203,14 @@ def _imagenet(name: ModelName, size: int | None) -> LoadedModel:
     arguments = _size_arguments(name.value, size)
     directory = local_weights_directory(name.value)
     if directory is not None:
+        config = read_config(directory)
+        if config.get("architecture") != name.value.split(".")[0] or RADNET_KEY in config:
+            raise UsageError(
+                f"${WEIGHTS_VARIABLE} holds other weights under this name",
+                seen=config.get("architecture"),
+                file=directory,
+                fix=f"Put timm's config.json and model.safetensors of {name.value} there",
+            )
         model: nn.Module = timm.create_model(f"local-dir:{directory}", pretrained=True, num_classes=0, **arguments)
         return _with_imagenet_cfg(name, model, f"ImageNet weights from ${WEIGHTS_VARIABLE}")
     whole: nn.Module = timm.create_model(name.value, pretrained=False)
@@ -198,7 +232,9 @@ def _imagenet(name: ModelName, size: int | None) -> LoadedModel:
 def _with_imagenet_cfg(name: ModelName, backbone: nn.Module, pretraining: str) -> LoadedModel:
     settings: dict[str, Any] = backbone.pretrained_cfg  # type: ignore[assignment]
     mean, std = tuple(settings["mean"]), tuple(settings["std"])
-    return _loaded(name, "imagenet", backbone, name.value, mean, std, pretraining, "supervised")
+    tag = str(settings.get("tag") or "")
+    arm: Arm = "imagenet" if not tag or re.search(r"in(1k|12k|21k|22k)", tag) else "other"
+    return _loaded(name, arm, backbone, name.value, mean, std, pretraining)
 
 
 def _unavailable(name: ModelName, error: Exception) -> WeightsUnavailableError:

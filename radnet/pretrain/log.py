@@ -1,12 +1,14 @@
 """The record of a run: one JSON line every few steps."""
 
 import json
-import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from radnet.files import explained_disk_errors, write_atomically
 
-@dataclass
+
+@dataclass(frozen=True)
 class RunLog:
     """Appends to `log.jsonl`; a continued run drops the lines after the step it continues from.
 
@@ -15,16 +17,25 @@ class RunLog:
     """
 
     path: Path
-    _started_s: float = field(default_factory=time.monotonic)
 
     def rewind(self, step: int) -> None:
-        """Forget the lines of steps later than `step`."""
-        if not self.path.exists():
-            return
-        lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["step"] <= step]
-        self.path.write_text("".join(line + "\n" for line in lines))
+        """Forget the lines of steps later than `step`, and a last line that a crash cut off."""
+        if self.path.exists():
+            write_atomically(self.path, "".join(line + "\n" for line in self._whole_lines() if _step(line) <= step))
 
     def write(self, values: dict[str, float | int]) -> None:
         """Append one line."""
-        with self.path.open("a") as file:
+        with explained_disk_errors(self.path), self.path.open("a") as file:
             file.write(json.dumps(values) + "\n")
+
+    def _whole_lines(self) -> Iterator[str]:
+        for line in self.path.read_text().splitlines():
+            try:
+                json.loads(line)
+            except ValueError:
+                continue
+            yield line
+
+
+def _step(line: str) -> int:
+    return int(json.loads(line)["step"])

@@ -46,12 +46,18 @@ def join_processes(device: str) -> Iterator[Processes]:
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        UsageError: CUDA was asked for and there is none.
+        UsageError: CUDA was asked for and there is none, or Slurm started several tasks without torchrun.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError("Unknown device", seen=device, fix="device is auto, cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device=cuda was asked for and torch finds no CUDA GPU", fix="Use device=cpu or device=auto")
+    if "WORLD_SIZE" not in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        raise UsageError(
+            "Slurm started several tasks that do not know of each other",
+            seen=f"SLURM_NTASKS={os.environ['SLURM_NTASKS']}",
+            fix="Start one task a node and let it run torchrun",
+        )
     cuda = torch.cuda.is_available() and device != "cpu"
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     local = torch.device("cpu")

@@ -132,7 +132,8 @@ def evaluation_view(method: Method, settings: PretrainSettings) -> EvaluationVie
     window = window_policy(settings.evaluation_window)
     channels = int(getattr(method.views, "channels", 1))
     size = int(getattr(method.views, "size", 224))
-    return EvaluationView(size=size, window=window, mean=(0.5,) * channels, std=(0.5,) * channels)
+    mean, std = (float(getattr(method.views, name, 0.5)) for name in ("mean", "std"))
+    return EvaluationView(size=size, window=window, mean=(mean,) * channels, std=(std,) * channels)
 
 
 def provenance(settings: PretrainSettings, shards: ShardSet, steps: int, slices_seen: int) -> Provenance:
@@ -155,11 +156,14 @@ def _claim_directory(out: Path, settings: PretrainSettings, shards: ShardSet, pr
     """Make the run directory, or check that it belongs to a run with the same settings."""
     known = out / SETTINGS
     if known.is_file():
-        before = json.loads(known.read_text())["settings"]
-        now = settings.identity()
+        stored = json.loads(known.read_text())
+        before, now = stored["settings"], settings.identity()
         differing = [
             f"{key}: {before.get(key)!r} before, {now[key]!r} now" for key in now if before.get(key) != now[key]
         ]
+        data = stored["provenance"]["data"]
+        if shards.manifest.content_hash() not in data.values():
+            differing.append(f"data: a set with other content than {', '.join(data)}")
         if differing:
             raise UsageError(
                 f"This directory holds a run with other settings: {'; '.join(differing)}",

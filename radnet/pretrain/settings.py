@@ -1,13 +1,14 @@
 """The settings of one pretraining run: `configs/pretrain.yaml`, checked."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from radnet.hashing import settings_hash
 
-_PLACES = ("out", "workers", "device", "log_every_steps", "checkpoint_every_steps", "keep_checkpoints")
-"""Settings that may differ when a run is continued: they do not change what is computed."""
+_PLACES = ("data", "out", "workers", "device", "log_every_steps", "checkpoint_every_steps", "keep_checkpoints")
+"""Settings that may differ when a run is continued: they do not change what is computed. `data` may move; that it
+holds the same is checked by its content hash."""
 
 
 class _Frozen(BaseModel):
@@ -37,7 +38,6 @@ class PretrainSettings(_Frozen):
     method: dict[str, Any]
     data: str
     out: str
-    experiment: str | None = None
     backbone: str
     backbone_arguments: dict[str, Any]
     seed: int = Field(ge=0)
@@ -54,6 +54,15 @@ class PretrainSettings(_Frozen):
     log_every_steps: int = Field(ge=1)
     evaluation_window: dict[str, Any]
     licence: str
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Self:
+        if self.schedule.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs={self.schedule.warmup_epochs:g} is more than epochs={self.epochs}: "
+                "the learning rate would never reach its peak"
+            )
+        return self
 
     def identity(self) -> dict[str, Any]:
         """The settings that make the run what it is, without places and conveniences."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import distributed, nn
 
 from radnet.configs import validated
+from radnet.errors import UsageError
 from radnet.models import create_backbone, embedding_size
 from radnet.pretrain.method import Method
 from radnet.views import SimclrViews
@@ -48,6 +49,8 @@ class SimCLR(Method):
         super().__init__()
         own = validated(SimclrSettings, settings, "method=simclr")
         recipe = SimclrViews.from_settings(own.views)
+        if recipe.views != 2:
+            raise UsageError("SimCLR compares two views", seen=recipe.views, fix="Leave method.views.views at 2")
         self.views = recipe
         self.backbone: nn.Module = create_backbone(backbone, in_chans=recipe.channels, seed=seed, **backbone_arguments)
         features = embedding_size(self.backbone, recipe.channels, recipe.size)

@@ -22,7 +22,7 @@ REGION_FIELDS = (
     "RequestedProcedureDescription",
 )
 KEYWORDS = (
-    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "IssuerOfPatientID"),
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID"),
     *("Modality", "ImageType", "BurnedInAnnotation", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *(
         "Rows",
@@ -218,9 +218,12 @@ def _pixel_spacing_mm(dataset: Dataset) -> tuple[float, float]:
 
 
 def _patient_id(dataset: Dataset) -> str:
-    """The patient's id as the archive tells patients apart; empty when there is none."""
-    patient, issuer = _text(dataset, "PatientID"), _text(dataset, "IssuerOfPatientID")
-    return f"{patient}\0{issuer}" if patient and issuer else patient
+    """The patient's id, empty when there is none.
+
+    Without its issuer: some series of a patient name one and some do not, and a person on two sides of a split does
+    more harm than two people under one key.
+    """
+    return _text(dataset, "PatientID")
 
 
 def _required_uid(dataset: Dataset, keyword: str) -> str:

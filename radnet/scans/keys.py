@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from radnet.errors import UsageError
+from radnet.files import write_atomically
 
 KEY_HEX_DIGITS = 32
 SECRET_BYTES = 32
@@ -51,9 +52,7 @@ def load_secret(path: Path) -> KeyedHash:
     """
     path = path.expanduser()
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text(secrets.token_hex(SECRET_BYTES) + "\n")
+        write_atomically(path, secrets.token_hex(SECRET_BYTES) + "\n", mode=0o600)
     try:
         return KeyedHash(bytes.fromhex(path.read_text().strip()))
     except (ValueError, OSError) as error:

@@ -10,7 +10,7 @@ import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from radnet import __version__
-from radnet.console import progress, say
+from radnet.console import progress, say, warn
 from radnet.errors import RadnetError, UsageError
 from radnet.files import new_directory, require_directory, require_new_directory
 from radnet.hashing import settings_hash
@@ -19,11 +19,20 @@ from radnet.scans.keys import KeyedHash
 from radnet.shards import manifest as manifests
 from radnet.shards.rows import samples_of
 from radnet.shards.splits import DEFAULT_FRACTIONS, SPLITS, check_fractions
-from radnet.shards.tables import write_index, write_rejects
+from radnet.shards.tables import content_sha256, write_index, write_rejects
 from radnet.shards.writer import DEFAULT_SHARD_BYTES, Sample, ShardWriter
 
 SERIES_AHEAD = 4
 """So many series a job are encoded and wait to be written at most."""
+
+
+DOUBTFUL_PATIENTS = {
+    "patient_from_directory": "name no patient, so each directory of files counts as one",
+    "no_patient_id": "have no PatientID, so each study counts as a patient",
+}
+"""Note of a scan -> what it means for the split."""
+LEAST_DETAIL = 0.05
+"""Encoded bytes a pixel below which a slice is as good as empty."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,23 @@ class BuildReport:
 
     manifest: manifests.Manifest
     rejects: tuple[Reject, ...]
+
+
+class NothingToBuildError(RadnetError):
+    """An archive with files of which none became a slice.
+
+    Args:
+        archive: The archive.
+        rejects: Why, file by file.
+    """
+
+    def __init__(self, archive: Path, rejects: tuple[Reject, ...]) -> None:
+        self.rejects = rejects
+        super().__init__(
+            f"No CT slice could be read from this archive: {summary_of_rejects(rejects)}",
+            file=archive,
+            fix="Check that the directory holds CT series as DICOM or NIfTI files",
+        )
 
 
 def build_shards(
@@ -108,11 +134,8 @@ def build_shards(
                 meter.advance(note=f"{len(writer.shards)} shards closed, {len(rejects)} rejects")
         rows = writer.close()
         if not rows:
-            raise RadnetError(
-                f"No CT slice could be read from this archive: {summary_of_rejects(rejects)}",
-                file=archive,
-                fix="Check that the directory holds CT series as DICOM or NIfTI files",
-            )
+            raise NothingToBuildError(archive, tuple(rejects))
+        _warn_of_doubtful_patients(rows)
         finished = _finish(partial, out.name, rows, rejects, writer.shards, settings)
     say(f"{finished.totals.samples} slices of {finished.totals.patients} patients in {len(finished.shards)} shards")
     return BuildReport(finished, tuple(rejects))
@@ -173,6 +196,22 @@ def _encode_series(source: SeriesSource, settings: BuildSettings) -> tuple[list[
     return list(samples_of(scan, settings.split_fractions)), rejects
 
 
+def _warn_of_doubtful_patients(rows: Sequence[dict[str, Any]]) -> None:
+    """Say what may put one person on two sides of the split."""
+    series = {row["series_key"]: row["notes"].split(";") for row in rows}
+    for note, words in DOUBTFUL_PATIENTS.items():
+        count = sum(note in notes for notes in series.values())
+        if count:
+            warn(f"{count} series {words}; a patient column in the metadata makes sure")
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        if row["image_bytes"] > LEAST_DETAIL * row["rows"] * row["columns"]:  # plain air is the same everywhere
+            splits.setdefault(row["content_hash"], set()).add(row["split"])
+    shared = sum(len(sides) > 1 for sides in splits.values())
+    if shared:
+        warn(f"{shared} slices stand in more than one split, pixel by pixel: the same scan under two patients?")
+
+
 def _finish(
     directory: Path,
     name: str,
@@ -193,6 +232,7 @@ def _finish(
         settings=described,
         settings_sha256=settings_hash(described),
         tool_version=__version__,
+        content_sha256=content_sha256(rows),
         synthetic="some" if len(synthetic) == 2 else "all" if True in synthetic else "none",
         totals=manifests.Totals(
             samples=len(rows),

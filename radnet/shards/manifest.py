@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from radnet.errors import UsageError
 from radnet.files import write_atomically
-from radnet.hashing import settings_hash
 
 MANIFEST, INDEX, REJECTS = "manifest.json", "index.parquet", "rejects.parquet"
 
@@ -59,14 +58,15 @@ class Manifest(_Frozen):
     settings_sha256: str
     tool_version: str
     synthetic: Literal["none", "some", "all"]
+    content_sha256: str
     totals: Totals
     index: TableFile
     rejects: TableFile
     shards: tuple[ShardFile, ...]
 
     def content_hash(self) -> str:
-        """What the set holds as 64 hex digits: equal for equal sets, whichever version of the tool wrote them."""
-        return settings_hash(self.model_dump(mode="json", exclude={"tool_version", "name"}))
+        """What the set holds as 64 hex digits: slices, patients, splits and labels, whatever the files are called."""
+        return self.content_sha256
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:

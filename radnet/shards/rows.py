@@ -23,13 +23,15 @@ def samples_of(scan: Scan, fractions: tuple[float, float, float]) -> Iterator[Sa
     """
     series = _series_row(scan, fractions)
     z_mm = scan.z_mm()
+    # behind a gap the affine, which knows one distance only, would tell a wrong position
+    evenly_spaced = not {"gap", "uneven_spacing"} & set(scan.tags.notes)
     for z, hu in enumerate(scan.hu):
         labels = {LABEL_PREFIX + name: values[z] for name, values in sorted(scan.slice_labels.items())}
         row = {
             **series,
             **labels,
             "slice": z,
-            "z_mm": round(float(z_mm[z]), 4),
+            "z_mm": round(float(z_mm[z]), 4) if evenly_spaced else None,
             "content_hash": content_hash_of(hu),
         }
         mask = None if scan.mask is None else encode(scan.mask[z])

@@ -1,5 +1,6 @@
 """The two parquet tables of a set. Their columns have one type each, whatever the scans tell or leave out."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from radnet.hashing import sha256_of_file
+from radnet.hashing import canonical_json, sha256_of_file
 from radnet.scans.sources import Reject
 from radnet.shards.manifest import TableFile
 
@@ -48,6 +49,10 @@ INDEX_COLUMNS: Mapping[str, pa.DataType] = {
 }
 """Columns of `index.parquet` and their types; a text column for every label follows. `shards/README.md` explains."""
 
+_PLACES = {"shard", *(f"{member}_{what}" for member in MEMBERS for what in ("offset", "bytes", "crc32"))} - {
+    "mask_crc32"
+}
+
 REJECT_COLUMNS: Mapping[str, pa.DataType] = {"file_key": _TEXT, "reason": _TEXT, "sentence": _TEXT, "files": _WHOLE}
 """Columns of `rejects.parquet`: never the path of a file, which may name a patient."""
 
@@ -69,6 +74,22 @@ def write_index(rows: Iterable[Mapping[str, Any]], path: Path) -> TableFile:
     if unknown:
         raise ValueError(f"not columns of the index: {sorted(unknown)}")
     return _write(rows, columns, path)
+
+
+def content_sha256(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Hash of what a set holds: every column of the index but those that say where a sample lies.
+
+    Args:
+        rows: As for `write_index`, in the order of the samples.
+
+    Returns:
+        64 hex digits; the same for the same samples under other file names, shard sizes or table versions.
+    """
+    digest = hashlib.sha256()
+    for row in rows:
+        held = {name: value for name, value in row.items() if name not in _PLACES and value is not None}
+        digest.update(canonical_json(held).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def write_rejects(rejects: Iterable[Reject], path: Path) -> TableFile:

@@ -31,6 +31,8 @@ from radnet.transfer.protocols import FeatureSplit, Protocol
 from radnet.transfer.statistics import patient_bootstrap
 from radnet.transfer.tasks import Task, TaskItems
 
+RESAMPLES = "bootstrap_resamples"
+
 
 @dataclass(frozen=True)
 class EvaluationSettings:
@@ -131,13 +133,18 @@ def compute_cell(name: ModelName, column: Column) -> Cell:
     identity = column.identity(_card(model))
     if not column.settings.repeat:
         known = read_known(column.results, identity["cell"], column.items)
-        if known is not None:
+        if known is not None and known[0].selected.get(RESAMPLES) == column.settings.resamples:
             say(f"{where}: there already ({identity['cell']})")
             return Cell(*known)
     scores, selected = _scores(model, column)
     metrics, undefined = _metrics(column, scores)
     if undefined:
         selected["undefined_metrics"] = undefined
+    if model.arm == "in-domain" and column.shards.manifest.content_hash() not in model.data:
+        warn(
+            f"{where}: this set is none of those the model was pretrained on; see to it that they share no test patient"
+        )
+        selected["pretraining_overlap"] = "not checked: the model was pretrained on another set"
     main = metrics[column.task.metric]
     say(f"{where}: {column.task.metric} {main.value:.3f} ({main.low:.3f} to {main.high:.3f})")
     record = ResultRecord(
@@ -146,7 +153,7 @@ def compute_cell(name: ModelName, column: Column) -> Cell:
         status="done",
         counts=column.items.counts(column.train),
         metrics=metrics,
-        selected={**selected, "slices_without_label": column.items.unlabelled},
+        selected={**selected, "slices_without_label": column.items.unlabelled, RESAMPLES: column.settings.resamples},
         predictions=write_predictions(column.results, identity["cell"], column.items, scores),
     )
     return Cell(record, scores)

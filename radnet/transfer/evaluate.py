@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from radnet.models import ModelName
+from radnet.models.load import check_model
 from radnet.records import Interval, ResultRecord, write_record
 from radnet.shards import ShardSet
 from radnet.transfer.cells import Cell, Column, EvaluationSettings, compute_cell
@@ -40,22 +41,26 @@ def evaluate(
         UsageError: The set does not have the task's labels, or a model does not exist.
         RadnetError: A slice cannot be read, or the task's metric is undefined on the test split.
     """
+    for name in models:
+        check_model(name)
     items = task_items(task, shards)
     train = items.fraction(settings.fraction, settings.seed)
     column = Column(task, protocol, shards, items, train, results, settings)
     cells = [compute_cell(name, column) for name in models]
     records = []
     for cell in cells:
-        record = cell.record.model_copy(update={"differences": _differences(cell, cells, column)})
+        # a cell that was there keeps its differences to rows of earlier calls
+        differences = {**(cell.record.differences or {}), **_differences(cell, cells, column)}
+        record = cell.record.model_copy(update={"differences": differences or None})
         write_record(record, results)
         records.append(record)
     return records
 
 
-def _differences(cell: Cell, cells: list[Cell], column: Column) -> dict[str, Interval] | None:
+def _differences(cell: Cell, cells: list[Cell], column: Column) -> dict[str, Interval]:
     """Paired differences of a cell to every ImageNet row, on the task's metric and the same test patients."""
     if cell.scores is None:
-        return None
+        return {}
     test = column.items.side("test")
     target, metric = column.items.target[test], METRICS[column.task.metric]
     own = metric.statistic(target, cell.scores)
@@ -71,4 +76,4 @@ def _differences(cell: Cell, cells: list[Cell], column: Column) -> dict[str, Int
         if reference.scores is not None
         and reference.record.model.arm == "imagenet"
         and reference.record.cell != cell.record.cell
-    } or None
+    }

@@ -1,5 +1,6 @@
 """Per-sample predictions beside the records: parquet with key, patient, target and one score a class."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radnet.errors import RadnetError
-from radnet.files import explained_disk_errors
+from radnet.files import write_atomically
 from radnet.records import ResultRecord, read_record, record_path
 from radnet.transfer.tasks import TaskItems
 
@@ -31,9 +32,9 @@ def write_predictions(results: Path, cell: str, items: TaskItems, scores: NDArra
     for number in range(scores.shape[1]):
         table[f"score_{number}"] = scores[:, number]
     relative = f"{PREDICTIONS}/{cell}.parquet"
-    with explained_disk_errors(results / relative):
-        (results / PREDICTIONS).mkdir(parents=True, exist_ok=True)
-        table.to_parquet(results / relative, index=False)
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    write_atomically(results / relative, buffer.getvalue())
     return relative
 
 

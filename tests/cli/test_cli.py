@@ -228,3 +228,53 @@ def test_a_wrong_call_is_said_once_and_a_failure_by_the_rank_that_met_it(
 
     monkeypatch.setattr(ShardSet, "open", broken)
     assert _errors(_call(capsys, "shards", "info", "x")[2]) == ["error: rank 1: The shard is cut."]
+
+
+@pytest.mark.parametrize("command", [[], ["shards"], ["task"]], ids=["radnet", "shards", "task"])
+def test_a_group_alone_shows_its_help_and_no_empty_error(
+    capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    code, out, err = _call(capsys, *command)
+    assert code == 2
+    assert "Usage" in out + err
+    assert _errors(err) == []
+
+
+def test_examples_in_the_help_keep_their_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "model=run:R" in _call(capsys, "evaluate", "--help")[1]
+
+
+def test_the_reject_list_is_written_when_nothing_could_be_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _texts(tmp_path / "archive")
+    arguments = ["shards", "build", tmp_path / "archive", tmp_path / "set", "--secret", tmp_path / "secret"]
+    assert _call(capsys, *arguments, "--reject-list", tmp_path / "rejects.csv")[0] == 1
+    assert "2.txt" in (tmp_path / "rejects.csv").read_text()
+
+
+@pytest.mark.parametrize("flag", ["--secret", "--reject-list"])
+def test_neither_secret_nor_paths_go_into_a_set(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    code, _, err = _call(capsys, "shards", "build", archive, tmp_path / "set", flag, tmp_path / "set" / "x")
+    assert code == 2
+    assert flag in _errors(err)[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_replaces_an_export_and_nothing_else(
+    phantom_set: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    given = ["experiment=demo", "epochs=1", "batch_size=64", "workers=0", "method.views.size=32", "device=cpu"]
+    assert _call(capsys, "pretrain", f"data={phantom_set.path}", f"out={run}", *given)[0] == 0
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "precious").write_text("x")
+    for target in (tmp_path / "other", run):
+        assert _call(capsys, "export", run, target, "--overwrite")[0] == 2
+    assert (tmp_path / "other" / "precious").exists()
+    assert (run / "checkpoints").is_dir()
+    assert _call(capsys, "export", run, tmp_path / "export")[0] == 0
+    assert _call(capsys, "export", run, tmp_path / "export")[0] == 2
+    assert _call(capsys, "export", run, tmp_path / "export", "--overwrite")[0] == 0

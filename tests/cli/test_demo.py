@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from radnet.cli.demo import run_demo
+from radnet.errors import UsageError
 from radnet.records import read_records
 
 
@@ -39,8 +41,22 @@ def test_the_demo_goes_from_files_to_a_leaderboard(tmp_path: Path) -> None:
     assert "synthetic" in page
     for record in records:
         assert record.status == "done" or "RADNET_WEIGHTS" in record.message
-    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"archive", "shards", "run", "cache"}
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {
+        "archive",
+        "shards",
+        "run",
+        "cache",
+        "RADNET_DEMO.txt",
+    }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo", "results"]
     again = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
+
+
+def test_the_demo_removes_nothing_but_a_demo(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "precious").write_text("x")
+    with pytest.raises(UsageError, match="something else than a demo"):
+        run_demo(tmp_path, tmp_path / "results", patients=8, epochs=1, overwrite=True)
+    assert (tmp_path / "archive" / "precious").exists()

