@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from radnet.console import progress
+from radnet.errors import RadnetError
 from radnet.files import explained_disk_errors
 from radnet.hashing import settings_hash
 from radnet.models import LoadedModel
@@ -30,8 +31,11 @@ def default_cache() -> Path:
     return Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "radnet"
 
 
-class _Slices(Dataset[torch.Tensor]):
-    """Every slice of a set through one view."""
+class _Slices(Dataset[torch.Tensor | RadnetError]):
+    """Every slice of a set through one view; a slice that cannot be read is its error.
+
+    A loader worker hands an error that is raised on as one long text; as an item it arrives as it is.
+    """
 
     def __init__(self, shards: ShardSet, view: EvaluationView) -> None:
         self._shards, self._view = shards, view
@@ -39,8 +43,17 @@ class _Slices(Dataset[torch.Tensor]):
     def __len__(self) -> int:
         return len(self._shards)
 
-    def __getitem__(self, row: int) -> torch.Tensor:
-        return torch.from_numpy(self._view(self._shards.read_image(row))[0])
+    def __getitem__(self, row: int) -> torch.Tensor | RadnetError:
+        try:
+            return torch.from_numpy(self._view(self._shards.read_image(row))[0])
+        except RadnetError as error:
+            return error
+
+
+def _stack(items: list[torch.Tensor | RadnetError]) -> torch.Tensor | RadnetError:
+    """A batch, or the first error among its items."""
+    errors = [item for item in items if isinstance(item, RadnetError)]
+    return errors[0] if errors else torch.stack([item for item in items if isinstance(item, torch.Tensor)])
 
 
 def features_of(
@@ -104,12 +117,20 @@ def _extract(
     device: torch.device,
 ) -> None:
     shards.prepare_for_workers()
-    loader = DataLoader(_Slices(shards, view), batch_size=batch_size, num_workers=workers, worker_init_fn=start_worker)
+    loader = DataLoader(
+        _Slices(shards, view),
+        batch_size=batch_size,
+        num_workers=workers,
+        worker_init_fn=start_worker,
+        collate_fn=_stack,
+    )
     backbone = model.backbone.to(device).eval()
     stored: np.memmap[Any, np.dtype[np.float32]] | None = None
     done = 0
     with progress(f"features of {model.name}", len(shards)) as meter:
         for pictures in loader:
+            if isinstance(pictures, RadnetError):
+                raise pictures
             features = backbone(pictures.to(device)).float().cpu().numpy()
             if stored is None:
                 shape = (len(shards), features.shape[1])

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from radnet.errors import UsageError
+from radnet.errors import RadnetError, UsageError
 from radnet.leaderboard.tables import build_tables
 from radnet.models import ModelName, Provenance, create_backbone, export_backbone, load_model
 from radnet.records import read_records
@@ -217,3 +217,18 @@ def test_a_model_pretrained_elsewhere_says_that_its_patients_are_not_checked(
     )
     (record,) = _evaluate([f"local-dir:{tmp_path / 'e'}"], phantom_set, tmp_path)
     assert "another set" in record.selected["pretraining_overlap"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_slice_that_cannot_be_read_is_the_error_it_is(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    model = load_model(ModelName.parse("random:resnet10t"))
+
+    def damaged(self: ShardSet, row: int) -> None:
+        raise RadnetError("Sample 7 is damaged", file="a.tar", fix="Copy it again")
+
+    monkeypatch.setattr(ShardSet, "read_image", damaged)
+    with pytest.raises(RadnetError) as caught:
+        features_of(model, phantom_set, TASK.view(model.mean, model.std), cache=tmp_path, workers=workers)
+    assert str(caught.value) == "Sample 7 is damaged. File: a.tar. Copy it again."
