@@ -5,7 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
-from radnet.console import say, show
+from radnet.console import say, show, warn
 from radnet.errors import UsageError
 from radnet.files import require_new_directory, write_atomically
 from radnet.leaderboard import render_terminal, write_leaderboard
@@ -65,6 +65,13 @@ def run_demo(out: Path, results: Path, *, patients: int | None, epochs: int | No
     say("5/5 leaderboard")
     page = write_leaderboard(results)
     show(render_terminal(rows))
+    better = beats_random(rows)
+    if better:
+        say(f"Pretraining beats random weights on unseen patients, 95 % intervals apart, on: {', '.join(better)}")
+    else:
+        warn(
+            "Pretraining does not beat random weights with 95 % intervals apart on any task: too few patients or epochs"
+        )
     say(f"synthetic scans  {archive}")
     say(f"shard set        {shards}")
     say(f"run              {run}   (load it as run:{run})")
@@ -82,6 +89,20 @@ def _compare(shards: ShardSet, run: Path, records: Path, cache: Path) -> list[Re
             names = [ModelName.parse(name) for name in models]
             rows += evaluate(names, task_named(task, size=SIZE), build_protocol(protocol), shards, records, settings)
     return rows
+
+
+def beats_random(records: list[ResultRecord]) -> list[str]:
+    """The tasks, with their protocol, on which the pretrained row lies above the random one with intervals apart."""
+    rows = {(record.task.name, record.protocol.name, record.model.arm): record for record in records}
+    better = []
+    for task, protocol, arm in sorted(rows):
+        random = rows.get((task, protocol, "random"))
+        if arm == "in-domain" and random is not None:
+            pretrained = rows[task, protocol, arm]
+            metric = pretrained.task.metric
+            if pretrained.metrics[metric].low > random.metrics[metric].high:
+                better.append(f"{task} ({protocol})")
+    return better
 
 
 def _make_room(out: Path, overwrite: bool) -> None:

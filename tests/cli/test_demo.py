@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from radnet.cli.demo import run_demo
+from radnet.cli.demo import beats_random, run_demo
 from radnet.errors import UsageError
 from radnet.records import read_records
 
@@ -60,3 +60,17 @@ def test_the_demo_removes_nothing_but_a_demo(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="something else than a demo"):
         run_demo(tmp_path, tmp_path / "results", patients=8, epochs=1, overwrite=True)
     assert (tmp_path / "archive" / "precious").exists()
+
+
+def test_the_committed_demo_beats_random_weights_on_unseen_patients() -> None:
+    """The bar of the recipe: whoever regenerates the leaderboard with a broken one is stopped here."""
+    records = read_records(Path(__file__).parents[2] / "results" / "demo")
+    assert "vertebra_group (knn)" in beats_random(records)
+    assert all(record.task.synthetic for record in records)
+
+
+def test_overlapping_intervals_are_no_victory() -> None:
+    records = read_records(Path(__file__).parents[2] / "results" / "demo")
+    narrow = [record for record in records if record.task.name == "liver_lesion"]
+    assert {record.model.arm for record in narrow} >= {"in-domain", "random"}
+    assert beats_random(narrow) == []
