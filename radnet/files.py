@@ -11,8 +11,13 @@ from pathlib import Path
 from radnet.errors import RadnetError, UsageError
 
 
-def require_new_directory(path: Path, *, overwrite_flag: str = "--overwrite", overwrite: bool = False) -> None:
+def require_new_directory(path: Path, *, overwrite: bool = False, replaceable: bool = True) -> None:
     """Refuse an output path that exists.
+
+    Args:
+        path: Where something shall be made.
+        overwrite: Whether the user asked to replace what is there.
+        replaceable: Whether the command has --overwrite, so that the message may name it.
 
     Raises:
         UsageError: `path` exists and `overwrite` was not asked for, or it is no directory.
@@ -23,7 +28,7 @@ def require_new_directory(path: Path, *, overwrite_flag: str = "--overwrite", ov
         raise UsageError(
             "The output directory exists and is not empty",
             file=path,
-            fix=f"Choose another path, or give {overwrite_flag} to replace it",
+            fix="Choose another path" + (", or give --overwrite to replace it" if replaceable else ""),
         )
 
 
@@ -44,7 +49,7 @@ def require_directory(path: Path, what: str) -> None:
 
 
 @contextmanager
-def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_directory(path: Path, *, overwrite: bool = False, replaceable: bool = True) -> Iterator[Path]:
     """Fill a directory under a temporary name beside `path`; rename it when the block ends well.
 
     When the block raises, the temporary directory is removed and `path` is untouched, so a later command never
@@ -53,6 +58,7 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Args:
         path: Final directory; it must not exist (or be empty) unless `overwrite`.
         overwrite: Replace an existing directory, after the new one is complete.
+        replaceable: As for `require_new_directory`.
 
     Yields:
         The temporary directory to write into.
@@ -61,7 +67,7 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         UsageError: `path` exists and is not empty.
         RadnetError: The disk is full.
     """
-    require_new_directory(path, overwrite=overwrite)
+    require_new_directory(path, overwrite=overwrite, replaceable=replaceable)
     path = path.resolve()  # a link stays, what it points to is replaced
     if path.is_mount():
         raise UsageError(
@@ -105,6 +111,8 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
                 file=path,
                 fix="Raise the limit (ulimit -f) or choose an output on another disk, then run the command again",
             ) from error
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            raise UsageError("A part of this path is a file", file=path, fix="Choose another path") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise RadnetError("No permission to write here", file=path, fix="Choose another output path") from error
         raise

@@ -62,11 +62,15 @@ def build(
     try:
         fractions = check_fractions([float(part) for part in split_fractions.split(",")])
     except ValueError as error:
-        raise UsageError("--split-fractions takes three numbers", seen=split_fractions, fix="0.7,0.1,0.2") from error
+        raise UsageError(
+            "--split-fractions takes three numbers", seen=split_fractions, fix="For example 0.7,0.1,0.2"
+        ) from error
     secret = secret or default_secret()
     for flag, path in (("--secret", secret), ("--reject-list", reject_list)):
         if path is not None and path.expanduser().resolve().is_relative_to(out.resolve()):
             raise UsageError(f"What {flag} names must never lie in a set", file=path, fix="Name a file outside of it")
+    if secret.expanduser().resolve().is_relative_to(archive.resolve()):
+        raise UsageError("The secret must not lie beside the scans", file=secret, fix="Name a file elsewhere")
     rejects: tuple[Reject, ...] = ()
     try:
         report = build_shards(

@@ -20,9 +20,9 @@ How to read it:
   table holds results on one test set (manifest) under one set of protocol settings.
 - Rank is by the point estimate of the first metric; higher is better. Brackets hold the 95 % interval of a bootstrap
   over test patients, not slices.
-- `not distinguishable from the best`: the row's interval overlaps that of the best row, so the order of the two may
-  be chance. Overlap is a coarse guide: the sharper comparison is the paired difference on the same patients, shown
-  in columns headed `… vs …` where it was computed. Two rows differ when that interval does not hold 0.
+- `interval overlaps the best's`: the order of the two rows may be chance. Overlap is a coarse guide: the sharper
+  comparison is the paired difference on the same patients, in columns headed `… vs …` where it was computed. Two rows
+  differ when that interval does not hold 0.
 - No column is corrected for the number of comparisons. The more rows and tables, the likelier a single finding is
   chance.
 - `synthetic`: scans or pretraining data were made by a phantom. Such numbers show that the path works and say

@@ -12,7 +12,7 @@ from datetime import datetime
 from radnet.leaderboard.notes import notes_of
 from radnet.records import Interval, ModelCard, ProtocolCard, ResultRecord, TaskCard
 
-BEST, TIED, LOWER = "best", "not distinguishable from the best", "lower"
+BEST, TIED, LOWER = "best", "interval overlaps the best's", "lower"
 
 
 @dataclass(frozen=True)

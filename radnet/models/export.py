@@ -105,6 +105,8 @@ def export_backbone(
             },
         )
         (partial / "README.md").write_text(_model_card(architecture, view, provenance), encoding="utf-8")
+        for file in partial.iterdir():
+            file.chmod(0o644)  # safetensors are written for their owner alone
         _prove(backbone, partial, channels, view.size)
     return out
 

@@ -114,9 +114,7 @@ def read_csv(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None)
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
         message = "The table cannot be read" if file.exists() else "No such file"
-        raise UsageError(
-            message, seen=type(error).__name__, file=file, fix="Give a UTF-8 CSV with a header row"
-        ) from error
+        raise UsageError(message, file=file, fix="Give a UTF-8 CSV with a header row") from error
     table = table.fillna("").apply(lambda column: column.str.strip())
     names = list(table.iloc[0])
     for name in names:

@@ -31,6 +31,8 @@ DOUBTFUL_PATIENTS = {
     "no_patient_id": "have no PatientID, so each study counts as a patient",
 }
 """Note of a scan -> what it means for the split."""
+LEAST_PATIENTS = {"train": 1, "val": 1, "test": 2}
+"""Patients without which no comparison can be made."""
 LEAST_DETAIL = 0.05
 """Encoded bytes a pixel below which a slice is as good as empty."""
 
@@ -137,7 +139,8 @@ def build_shards(
             raise NothingToBuildError(archive, tuple(rejects))
         _warn_of_doubtful_patients(rows)
         finished = _finish(partial, out.name, rows, rejects, writer.shards, settings)
-    say(f"{finished.totals.samples} slices of {finished.totals.patients} patients in {len(finished.shards)} shards")
+    _warn_of_small_splits(finished.totals)
+    say(f"{finished.totals.samples} slices of {finished.totals.patients} patients in {len(finished.shards)} shard(s)")
     return BuildReport(finished, tuple(rejects))
 
 
@@ -194,6 +197,16 @@ def _encode_series(source: SeriesSource, settings: BuildSettings) -> tuple[list[
     except UnreadableSeries as error:
         return [], error.rejects
     return list(samples_of(scan, settings.split_fractions)), rejects
+
+
+def _warn_of_small_splits(totals: manifests.Totals) -> None:
+    """Say at once what would stop a comparison later."""
+    few = [f"{split} {count}" for split, count in totals.patients_by_split.items() if count < LEAST_PATIENTS[split]]
+    if few:
+        warn(
+            f"few patients: {', '.join(few)}; pretraining works, but a comparison needs training patients, one for "
+            "validation (linear probe) and two for test: see --split-fractions"
+        )
 
 
 def _warn_of_doubtful_patients(rows: Sequence[dict[str, Any]]) -> None:

@@ -87,7 +87,7 @@ class LinearProtocol(Protocol):
         if not len(val):
             raise UsageError(
                 "The linear probe chooses its regularisation on the validation split, which is empty",
-                fix="Use a task with validation items, or protocol=knn, which chooses nothing",
+                fix="Build the set with other --split-fractions, or use protocol=knn, which chooses nothing",
             )
         if len(np.unique(train.target)) < 2:
             raise RadnetError(

@@ -113,7 +113,7 @@ def patient_bootstrap(
         raise RadnetError(
             "A confidence interval needs at least two test patients",
             seen=count,
-            fix="Use a task with more patients in its test split",
+            fix="Use a set with more labelled patients, or build it with other --split-fractions",
         )
     value = float(statistic(np.ones((1, len(patients))))[0])
     if not np.isfinite(value):

@@ -278,3 +278,33 @@ def test_export_replaces_an_export_and_nothing_else(
     assert _call(capsys, "export", run, tmp_path / "export")[0] == 0
     assert _call(capsys, "export", run, tmp_path / "export")[0] == 2
     assert _call(capsys, "export", run, tmp_path / "export", "--overwrite")[0] == 0
+
+
+def test_the_secret_does_not_lie_beside_the_scans(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = _call(capsys, "shards", "build", archive, tmp_path / "set", "--secret", archive / "secret")
+    assert code == 2
+    assert "beside the scans" in _errors(err)[0]
+    assert not (archive / "secret").exists()
+
+
+def test_a_build_says_at_once_that_a_comparison_will_lack_patients(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["shards", "build", archive, tmp_path / "set", "--secret", tmp_path / "secret"]
+    code, _, err = _call(capsys, *arguments, "--split-fractions", "1,0,0")
+    assert code == 0
+    assert "few patients: val 0, test 0" in err
+
+
+def test_a_phantom_never_replaces_and_suggests_no_flag_it_lacks(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = _call(capsys, "phantom", archive)
+    assert code == 2
+    assert "--overwrite" not in err
+    (tmp_path / "file").write_text("x")
+    code, _, err = _call(capsys, "phantom", tmp_path / "file" / "deeper", "--patients", "1")
+    assert code == 2
+    assert "part of this path is a file" in _errors(err)[0]

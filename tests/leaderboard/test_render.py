@@ -66,7 +66,7 @@ def terminal_text(records: list[ResultRecord]) -> str:
 
 def test_terminal_says_what_the_page_says(study: list[ResultRecord]) -> None:
     text = terminal_text(study)
-    for words in ("0.900 [0.850, 0.950]", "not distinguishable", "unavailable", "(synthetic)", "no certainty"):
+    for words in ("0.900 [0.850, 0.950]", "interval overlaps", "unavailable", "(synthetic)", "no certainty"):
         assert words in text
     assert "no results yet" in terminal_text([])
 

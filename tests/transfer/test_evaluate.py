@@ -12,7 +12,10 @@ from radnet.errors import RadnetError, UsageError
 from radnet.leaderboard.tables import build_tables
 from radnet.models import ModelName, Provenance, create_backbone, export_backbone, load_model
 from radnet.records import read_records
+from radnet.scans.keys import KeyedHash
+from radnet.scans.phantom import write_phantom_archive
 from radnet.shards import ShardSet
+from radnet.shards.build import BuildSettings, build_shards
 from radnet.transfer import cells as cell_module
 from radnet.transfer import features as feature_module
 from radnet.transfer.cells import EvaluationSettings
@@ -232,3 +235,20 @@ def test_a_slice_that_cannot_be_read_is_the_error_it_is(
     with pytest.raises(RadnetError) as caught:
         features_of(model, phantom_set, TASK.view(model.mean, model.std), cache=tmp_path, workers=workers)
     assert str(caught.value) == "Sample 7 is damaged. File: a.tar. Copy it again."
+
+
+def test_knn_needs_no_validation_patients_and_the_linear_probe_says_that_it_does(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    root = tmp_path_factory.mktemp("small")
+    write_phantom_archive(root / "archive", patients=8, slices=4, size=48)
+    settings = BuildSettings(split_fractions=(0.5, 0.0, 0.5))
+    build_shards(root / "archive", root / "set", KeyedHash(b"a secret for tests only"), settings)
+    shards = ShardSet.open(root / "set")
+    evaluation = EvaluationSettings(cache=tmp_path / "cache", resamples=200)
+    model, task = [ModelName.parse("random:resnet10t")], task_named("body_region", size=32)
+    (record,) = evaluate(model, task, build_protocol("knn"), shards, tmp_path / "results", evaluation)
+    assert record.counts is not None
+    assert record.counts.val_items == 0
+    with pytest.raises(UsageError, match="--split-fractions"):
+        evaluate(model, task, build_protocol("linear"), shards, tmp_path / "results", evaluation)

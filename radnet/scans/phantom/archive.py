@@ -83,7 +83,7 @@ def write_phantom_archive(
     work = [
         (patient, region) for patient in range(patients) for region in regions_of(seed, patient, series_per_patient)
     ]
-    with new_directory(out) as partial, progress("synthetic series", total=len(work)) as meter:
+    with new_directory(out, replaceable=False) as partial, progress("synthetic series", total=len(work)) as meter:
         calls = (
             delayed(_write_one)(partial, seed, patient, region, slices, size, file_format) for patient, region in work
         )
