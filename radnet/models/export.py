@@ -18,7 +18,7 @@ from radnet.errors import RadnetError, UsageError
 from radnet.files import new_directory
 from radnet.views.evaluation import EvaluationView
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG = "config.json"
 RADNET_KEY = "radnet"
 FEATURE_TOLERANCE = 1e-5
 

@@ -2,12 +2,40 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from radnet.shards.stream import Views
+
+class Recipe(Protocol):
+    """How a method makes views of a slice: what the loader calls, and what the export must know to do likewise."""
+
+    @property
+    def size(self) -> int:
+        """Side of the (global) views in pixels."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Channels of a view."""
+        ...
+
+    @property
+    def mean(self) -> float:
+        """Subtracted from the grey values in [0, 1]."""
+        ...
+
+    @property
+    def std(self) -> float:
+        """Divides the grey values after that."""
+        ...
+
+    def __call__(self, hu: NDArray[np.int16], generator: np.random.Generator) -> Sequence[NDArray[np.floating[Any]]]:
+        """Views of one slice: int16 HU (Y, X) -> float arrays (C, H, W), one a view."""
+        ...
 
 
 class Method(nn.Module, ABC):
@@ -19,7 +47,7 @@ class Method(nn.Module, ABC):
     """
 
     backbone: nn.Module
-    views: Views
+    views: Recipe
 
     @abstractmethod
     def forward(self, views: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -52,7 +52,7 @@ def _run(settings: PretrainSettings, shards: ShardSet, processes: Processes) -> 
     method = build_method(
         settings.method, settings.backbone, seed=settings.seed, backbone_arguments=settings.backbone_arguments
     )
-    evaluation_view(method, settings)
+    evaluation_view(method, settings)  # a wrong evaluation_window is refused now, not at the export
     rows = shards.rows("train")
     if settings.batch_size % processes.world_size:
         raise UsageError(
@@ -130,10 +130,9 @@ def export_run(run: Path, out: Path, *, overwrite: bool = False) -> Path:
 def evaluation_view(method: Method, settings: PretrainSettings) -> EvaluationView:
     """The preprocessing that goes with the export: one view of the training size in a fixed window."""
     window = window_policy(settings.evaluation_window)
-    channels = int(getattr(method.views, "channels", 1))
-    size = int(getattr(method.views, "size", 224))
-    mean, std = (float(getattr(method.views, name, 0.5)) for name in ("mean", "std"))
-    return EvaluationView(size=size, window=window, mean=(mean,) * channels, std=(std,) * channels)
+    recipe = method.views
+    mean, std = (recipe.mean,) * recipe.channels, (recipe.std,) * recipe.channels
+    return EvaluationView(size=recipe.size, window=window, mean=mean, std=std)
 
 
 def provenance(settings: PretrainSettings, shards: ShardSet, steps: int, slices_seen: int) -> Provenance:
