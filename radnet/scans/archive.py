@@ -129,7 +129,7 @@ def read_series(source: SeriesSource) -> tuple[Scan, tuple[Reject, ...]]:
     except RefusedError as refused:
         raise source.unreadable(refused.reason, refused.sentence, volume.rejects) from refused
     scan = Scan(
-        hu=hu,
+        voxels=hu,
         affine=affine,
         spacing_mm=spacing_of(affine),
         modality=source.modality,

@@ -50,14 +50,19 @@ class ScanTags:
 
 @dataclass(frozen=True)
 class Scan:
-    """A CT volume in Hounsfield units with its geometry.
+    """A volume with its geometry. The dtype says the unit, here and in every shard.
+
+    int16 is Hounsfield units, always and only. uint16 are the arbitrary units of MR and radiographs. uint8 are display
+    grey levels or colours.
 
     Attributes:
-        hu: int16, shape (Z, Y, X), in the orientation of the module's legend.
+        voxels: int16 (CT), uint16 (MR, radiographs) or uint8 (pictures), shape (Z, Y, X), in the orientation of the
+            module's legend; a colour picture has shape (1, Y, X, 3), RGB. It may be a view of an array with other
+            strides: only its slices are sure to be cheap.
         affine: float64, shape (4, 4): index (x, y, z, 1) -> position in mm, RAS+ as in NIfTI. Note the order:
-            `hu[z, y, x]` lies at `affine @ (x, y, z, 1)`.
+            `voxels[z, y, x]` lies at `affine @ (x, y, z, 1)`.
         spacing_mm: Distances between neighbouring voxels along (Z, Y, X).
-        modality: DICOM modality code, "CT".
+        modality: DICOM modality code ("CT", "MR", "CR", "DX"), or "PICTURE" for a file that is none of medicine.
         patient_key: Keyed hash of the patient, 32 hex digits. Never the patient's own id.
         series_key: Keyed hash of the series, 32 hex digits.
         tags: What else may be known.
@@ -65,7 +70,7 @@ class Scan:
         mask: uint8 or uint16, shape (Z, Y, X), label numbers, or None.
     """
 
-    hu: NDArray[np.int16]
+    voxels: NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.uint8]
     affine: NDArray[np.float64]
     spacing_mm: tuple[float, float, float]
     modality: str
@@ -76,20 +81,22 @@ class Scan:
     mask: NDArray[np.uint8] | NDArray[np.uint16] | None = None
 
     def __post_init__(self) -> None:
-        if self.hu.ndim != 3 or self.hu.dtype != np.int16:
-            raise ValueError(f"hu must be int16 of shape (Z, Y, X), not {self.hu.dtype} of {self.hu.shape}")
+        if self.voxels.ndim not in (3, 4) or self.voxels.dtype not in (np.int16, np.uint16, np.uint8):
+            raise ValueError(f"voxels are int16, uint16 or uint8, not {self.voxels.dtype} of {self.voxels.shape}")
+        if (self.voxels.dtype == np.int16) != (self.modality == "CT"):
+            raise ValueError(f"int16 is Hounsfield units of CT, but this is {self.voxels.dtype} of {self.modality}")
         if self.affine.shape != (4, 4):
             raise ValueError(f"affine must be 4 x 4, not {self.affine.shape}")
-        if self.mask is not None and self.mask.shape != self.hu.shape:
-            raise ValueError(f"mask {self.mask.shape} and hu {self.hu.shape} must have one shape")
+        if self.mask is not None and self.mask.shape != self.voxels.shape[:3]:
+            raise ValueError(f"mask {self.mask.shape} and voxels {self.voxels.shape} must have one shape")
         for name, values in self.slice_labels.items():
-            if len(values) != len(self.hu):
-                raise ValueError(f"label {name!r} has {len(values)} values for {len(self.hu)} slices")
+            if len(values) != len(self.voxels):
+                raise ValueError(f"label {name!r} has {len(values)} values for {len(self.voxels)} slices")
 
     def z_mm(self) -> NDArray[np.float64]:
         """Position of each slice's centre along the patient's axis in mm (RAS+ z), shape (Z,)."""
-        _, rows, columns = self.hu.shape
-        z = np.arange(len(self.hu))
+        rows, columns = self.voxels.shape[1:3]
+        z = np.arange(len(self.voxels))
         centre_x, centre_y = (columns - 1) / 2, (rows - 1) / 2
         return np.asarray(
             self.affine[2, 0] * centre_x + self.affine[2, 1] * centre_y + self.affine[2, 2] * z + self.affine[2, 3]

@@ -29,7 +29,9 @@ class Reject:
         file_key: Keyed hash of the relative path (of the first file for a whole series), 32 hex digits.
         reason: Stable code: "not_an_image", "truncated", "modality", …
         sentence: What was wrong; holds no path, name, id, date or UID.
-        files: How many files it stands for; 0 for a directory that cannot be opened.
+        files: How many files it stands for; 0 for a directory that cannot be opened, and for slices that were read but
+            are not stored.
+        slices: How many slices of a file that was read are not stored for this reason.
     """
 
     path: str
@@ -37,6 +39,7 @@ class Reject:
     reason: str
     sentence: str
     files: int = 1
+    slices: int = 0
 
 
 class UnreadableSeries(Exception):  # noqa: N818 - the name says what was met, as StopIteration does

@@ -238,7 +238,7 @@ def _finish(
     split_of_patient = {row["patient_key"]: row["split"] for row in rows}
     synthetic = {row["synthetic"] for row in rows}
     manifest = manifests.Manifest(
-        format_version=1,
+        format_version=2,
         name=name,
         modality="+".join(sorted({row["modality"] for row in rows})),
         slice_size="native",

@@ -45,12 +45,17 @@ class Totals(_Frozen):
     samples_by_split: dict[str, int]
     patients_by_split: dict[str, int]
     samples_by_region: dict[str, int]
+    dropped_slices: dict[str, int] = {}
 
 
 class Manifest(_Frozen):
-    """See the module. `synthetic` tells whether "none", "some" or "all" of the samples come from a phantom."""
+    """See the module.
 
-    format_version: Literal[1]
+    `synthetic` tells whether "none", "some" or "all" of the samples come from a phantom. `removed_tags` counts, by
+    DICOM keyword or NIfTI field, the files that held something which did not enter the set.
+    """
+
+    format_version: Literal[1, 2]
     name: str
     modality: str
     slice_size: Literal["native"] | int
@@ -62,6 +67,7 @@ class Manifest(_Frozen):
     totals: Totals
     index: TableFile
     rejects: TableFile
+    removed_tags: dict[str, int] = {}
     shards: tuple[ShardFile, ...]
 
     def content_hash(self) -> str:
@@ -99,7 +105,7 @@ def read_manifest(directory: Path) -> Manifest:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise UsageError(
-            f"The manifest is damaged or of another format version than 1: {field}: {first['msg']}",
+            f"The manifest is damaged or of a format version that this radnet does not know: {field}: {first['msg']}",
             file=path,
             fix="Build the set again with this version of radnet",
         ) from error

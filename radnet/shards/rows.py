@@ -25,7 +25,7 @@ def samples_of(scan: Scan, fractions: tuple[float, float, float]) -> Iterator[Sa
     z_mm = scan.z_mm()
     # behind a gap the affine, which knows one distance only, would tell a wrong position
     evenly_spaced = not {"gap", "uneven_spacing"} & set(scan.tags.notes)
-    for z, hu in enumerate(scan.hu):
+    for z, hu in enumerate(scan.voxels):
         labels = {LABEL_PREFIX + name: values[z] for name, values in sorted(scan.slice_labels.items())}
         row = {
             **series,
@@ -53,9 +53,10 @@ def _series_row(scan: Scan, fractions: tuple[float, float, float]) -> dict[str, 
         "modality": scan.modality,
         "body_region": tags.body_region,
         "region_source": tags.region_source,
-        "slices": len(scan.hu),
-        "rows": scan.hu.shape[1],
-        "columns": scan.hu.shape[2],
+        "slices": len(scan.voxels),
+        "rows": scan.voxels.shape[1],
+        "columns": scan.voxels.shape[2],
+        "image_format": "b2nd",
         "spacing_z_mm": round(scan.spacing_mm[0], 6),
         "spacing_y_mm": round(scan.spacing_mm[1], 6),
         "spacing_x_mm": round(scan.spacing_mm[2], 6),

@@ -33,6 +33,7 @@ INDEX_COLUMNS: Mapping[str, pa.DataType] = {
     "z_mm": _REAL,
     "rows": _WHOLE,
     "columns": _WHOLE,
+    "image_format": _TEXT,
     "spacing_z_mm": _REAL,
     "spacing_y_mm": _REAL,
     "spacing_x_mm": _REAL,
@@ -53,7 +54,13 @@ _PLACES = {"shard", *(f"{member}_{what}" for member in MEMBERS for what in ("off
     "mask_crc32"
 }
 
-REJECT_COLUMNS: Mapping[str, pa.DataType] = {"file_key": _TEXT, "reason": _TEXT, "sentence": _TEXT, "files": _WHOLE}
+REJECT_COLUMNS: Mapping[str, pa.DataType] = {
+    "file_key": _TEXT,
+    "reason": _TEXT,
+    "sentence": _TEXT,
+    "files": _WHOLE,
+    "slices": _WHOLE,
+}
 """Columns of `rejects.parquet`: never the path of a file, which may name a patient."""
 
 

@@ -12,9 +12,9 @@ def test_hu_order_and_affine(tmp_path: Path) -> None:
     stored = write_series(tmp_path, heights_mm=(4, 0, 6, 2))
     scan = only_scan(tmp_path)
     for z, index in enumerate((1, 3, 0, 2)):
-        assert np.array_equal(scan.hu[z], stored[index] - 1024)
-    assert scan.hu.dtype == np.int16
-    assert scan.hu.flags.c_contiguous
+        assert np.array_equal(scan.voxels[z], stored[index] - 1024)
+    assert scan.voxels.dtype == np.int16
+    assert scan.voxels.flags.c_contiguous
     # column steps go left (-x), row steps go posterior (-y): PixelSpacing is (rows, columns)
     expected = [[-0.75, 0, 0, 10], [0, -0.5, 0, 20], [0, 0, 2, 0], [0, 0, 0, 1]]
     assert np.allclose(scan.affine, expected, atol=1e-9)
@@ -34,7 +34,7 @@ def test_any_axial_orientation_comes_out_canonical(tmp_path: Path, orientation: 
         for r, c in ((0, 0), (3, 5), (5, 7)):
             lps = np.array([-10.0, -20.0, 2 * z]) + c * row * 0.75 + r * column * 0.5
             x, y, k = np.rint(np.linalg.inv(scan.affine) @ (-lps[0], -lps[1], lps[2], 1))[:3].astype(int)
-            assert scan.hu[k, y, x] == values[r, c] - 1024
+            assert scan.voxels[k, y, x] == values[r, c] - 1024
     assert (np.diag(scan.affine)[:3] * [-1, -1, 1] > 0).all()
 
 
@@ -45,7 +45,7 @@ def test_any_axial_orientation_comes_out_canonical(tmp_path: Path, orientation: 
 def test_slope_and_intercept(tmp_path: Path, dtype: type, slope: float, intercept: float) -> None:
     stored = np.random.default_rng(1).integers(0, 250, (6, 8)).astype(dtype)
     write_slice(tmp_path / "a", stored, RescaleSlope=slope, RescaleIntercept=intercept)
-    assert np.array_equal(only_scan(tmp_path).hu[0], np.rint(stored.astype(float) * slope + intercept))
+    assert np.array_equal(only_scan(tmp_path).voxels[0], np.rint(stored.astype(float) * slope + intercept))
 
 
 def test_each_slice_has_its_own_slope(tmp_path: Path) -> None:
@@ -53,13 +53,13 @@ def test_each_slice_has_its_own_slope(tmp_path: Path) -> None:
     for index, slope in enumerate((1, 2)):
         write_slice(tmp_path / str(index), values, RescaleSlope=slope, ImagePositionPatient=[0, 0, index])
     scan = only_scan(tmp_path)
-    assert np.array_equal(scan.hu[1], 2 * values - 1024)
+    assert np.array_equal(scan.voxels[1], 2 * values - 1024)
 
 
 def test_values_beyond_int16_are_clipped_and_noted(tmp_path: Path) -> None:
     write_slice(tmp_path / "a", np.array([[0, 60000]], np.uint16), RescaleIntercept=0)
     scan = only_scan(tmp_path)
-    assert scan.hu.ravel().tolist() == [0, 32767]
+    assert scan.voxels.ravel().tolist() == [0, 32767]
     assert scan.tags.notes == ("clipped",)
 
 
@@ -75,7 +75,7 @@ def test_padding_keeps_its_value_and_is_noted(tmp_path: Path, stored: np.ndarray
     write_slice(tmp_path / "a", stored, **padding)
     scan = only_scan(tmp_path)
     assert scan.tags.notes == ("padding",)
-    assert scan.hu[0, 0, 0] == int(stored[0, 0]) - 1024
+    assert scan.voxels[0, 0, 0] == int(stored[0, 0]) - 1024
 
 
 def test_padding_that_no_pixel_has_is_not_noted(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_monochrome1_changes_no_value(tmp_path: Path) -> None:
     values = pixels()
     write_slice(tmp_path / "a", values, PhotometricInterpretation="MONOCHROME1")
     scan = only_scan(tmp_path)
-    assert np.array_equal(scan.hu[0], values - 1024)
+    assert np.array_equal(scan.voxels[0], values - 1024)
     assert scan.tags.notes == ("monochrome1",)
 
 
@@ -160,8 +160,8 @@ def test_sagittal_stack(tmp_path: Path) -> None:
         )
     inventory = inventory_of(tmp_path)
     scan = read_series(inventory.series[0])[0]
-    assert inventory.series[0].slices == len(scan.hu) == 6
-    assert scan.hu.shape == (6, 8, 3)
+    assert inventory.series[0].slices == len(scan.voxels) == 6
+    assert scan.voxels.shape == (6, 8, 3)
     assert scan.tags.notes == ("not_axial",)
 
 
@@ -171,12 +171,12 @@ def test_repeated_and_conflicting_slices(tmp_path: Path) -> None:
     write_slice(tmp_path / "zother", pixels(seed=77), ImagePositionPatient=[-10, -20, 4], InstanceNumber=9)
     source = inventory_of(tmp_path).series[0]
     scan, rejects = read_series(source)
-    assert source.slices == len(scan.hu) == 4
+    assert source.slices == len(scan.voxels) == 4
     assert {reject.path: reject.reason for reject in rejects} == {
         "same": "duplicate_slice",
         "zother": "conflicting_slice",
     }
-    assert np.array_equal(scan.hu[2], stored[2] - 1024)
+    assert np.array_equal(scan.voxels[2], stored[2] - 1024)
 
 
 def test_a_copied_file_is_found_without_its_pixels(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_copied_file_is_found_without_its_pixels(tmp_path: Path) -> None:
     (tmp_path / "copy").write_bytes((tmp_path / "001").read_bytes())
     inventory = inventory_of(tmp_path)
     assert reasons(inventory) == {"copy": "duplicate_file"}
-    assert len(read_series(inventory.series[0])[0].hu) == 4
+    assert len(read_series(inventory.series[0])[0].voxels) == 4
 
 
 @pytest.mark.parametrize("keyword", ["AcquisitionNumber", "TemporalPositionIdentifier"])
@@ -193,7 +193,7 @@ def test_phases_in_one_series_are_taken_apart(tmp_path: Path, keyword: str) -> N
     write_series(tmp_path / "b", RescaleIntercept=-1000, **{keyword: 2})
     inventory = inventory_of(tmp_path)
     scans = [read_series(source)[0] for source in inventory.series]
-    assert sorted(int(scan.hu[0, 0, 0]) for scan in scans) == [first[0][0, 0] - 1024, first[0][0, 0] - 1000]
+    assert sorted(int(scan.voxels[0, 0, 0]) for scan in scans) == [first[0][0, 0] - 1024, first[0][0, 0] - 1000]
     assert len({scan.series_key for scan in scans}) == 2
     assert len({scan.patient_key for scan in scans}) == 1
 

@@ -44,7 +44,7 @@ def test_every_column(archive: Path) -> None:
     assert scan.slice_labels == {"x": ("yes",) * 4}
     assert scan.mask is not None
     assert scan.mask.dtype == np.uint8
-    assert np.array_equal(scan.mask, scan.hu > 1000)
+    assert np.array_equal(scan.mask, scan.voxels > 1000)
     found = reasons(inventory)
     assert found["metadata.csv"] == found["a/seg.json"] == "metadata"
     assert found["a/seg.nii.gz"] == "mask"

@@ -33,7 +33,7 @@ def test_any_orientation(tmp_path: Path, axes: str) -> None:
     )
     nib.save(image.as_reoriented(ornt), tmp_path / "ct.nii.gz")
     scan = only_scan(tmp_path)
-    assert np.array_equal(scan.hu, values.transpose(2, 1, 0))
+    assert np.array_equal(scan.voxels, values.transpose(2, 1, 0))
     assert np.allclose(scan.affine, LPS, atol=1e-5)
     assert scan.spacing_mm == pytest.approx((2.5, 0.9, 0.8))
     assert inventory_of(tmp_path).series[0].slices == 4
@@ -48,7 +48,7 @@ def test_scaled_storage_gives_hu(tmp_path: Path) -> None:
     raw[112:120] = np.array([1, -1024], "<f4").tobytes()
     raw[352:] = stored.tobytes(order="F")
     (tmp_path / "ct.nii").write_bytes(raw)
-    assert np.array_equal(only_scan(tmp_path).hu, (stored.astype(int) - 1024).transpose(2, 1, 0))
+    assert np.array_equal(only_scan(tmp_path).voxels, (stored.astype(int) - 1024).transpose(2, 1, 0))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.dtype(">i2")])
@@ -56,14 +56,14 @@ def test_other_types(tmp_path: Path, dtype: type) -> None:
     values = hu_values()
     write_nifti(tmp_path / "ct.nii.gz", values.astype(dtype))
     scan = only_scan(tmp_path)
-    assert scan.hu.dtype == np.int16
-    assert scan.hu.dtype.isnative
-    assert np.array_equal(scan.hu, values.transpose(2, 1, 0))
+    assert scan.voxels.dtype == np.int16
+    assert scan.voxels.dtype.isnative
+    assert np.array_equal(scan.voxels, values.transpose(2, 1, 0))
 
 
 def test_a_fourth_dimension_of_one(tmp_path: Path) -> None:
     write_nifti(tmp_path / "ct.nii.gz", hu_values()[..., None])
-    assert only_scan(tmp_path).hu.shape == (4, 5, 6)
+    assert only_scan(tmp_path).voxels.shape == (4, 5, 6)
 
 
 def test_units_other_than_mm(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_declared_ct_is_trusted(tmp_path: Path) -> None:
     write_nifti(tmp_path / "soft.nii.gz", np.arange(64, dtype=np.int32).reshape(4, 4, 4) * 1000)
     (tmp_path / "metadata.csv").write_text("path,modality\nsoft.nii.gz,ct\n")
     scan = only_scan(tmp_path)
-    assert scan.hu.max() == 32767
+    assert scan.voxels.max() == 32767
     assert "clipped" in scan.tags.notes
 
 

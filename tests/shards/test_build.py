@@ -83,11 +83,11 @@ def test_every_slice_of_the_archive_is_in_the_set(archive: Path, shards: ShardSe
     for source in inventory.series:
         scan, _ = read_series(source)
         rows = rows_of[scan.series_key]
-        assert np.array_equal(np.stack([shards.read_image(row) for row in rows]), scan.hu)
+        assert np.array_equal(np.stack([shards.read_image(row) for row in rows]), scan.voxels)
         assert scan.mask is not None
         assert np.array_equal(np.stack([shards.read_mask(row) for row in rows]), scan.mask)  # type: ignore[arg-type]
         table = shards.index.loc[rows]
-        assert list(table["slice"]) == list(range(len(scan.hu)))
+        assert list(table["slice"]) == list(range(len(scan.voxels)))
         assert np.allclose(table["z_mm"], scan.z_mm(), atol=1e-3)
         assert (
             table[["spacing_z_mm", "spacing_y_mm", "spacing_x_mm"]].to_numpy() == np.round(scan.spacing_mm, 6)

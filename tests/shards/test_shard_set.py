@@ -87,7 +87,7 @@ def test_what_is_no_set(copied: Path, tmp_path: Path) -> None:
 
 
 def test_a_manifest_of_another_version(copied: Path) -> None:
-    change_manifest(copied, lambda manifest: manifest.update(format_version=2))
+    change_manifest(copied, lambda manifest: manifest.update(format_version=3))
     assert "format_version" in refused(copied, UsageError).what
 
 
