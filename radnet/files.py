@@ -80,17 +80,40 @@ def new_directory(path: Path, *, overwrite: bool = False, replaceable: bool = Tr
     try:
         with explained_disk_errors(path):
             yield partial
-            if path.exists():
-                shutil.rmtree(path)
-            partial.rename(path)
+            move_into_place(partial, path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
+def move_into_place(partial: Path, path: Path) -> None:
+    """Rename a finished directory to its final name; an older one stays until the new one stands there.
+
+    Args:
+        partial: The finished directory, on the file system of `path`.
+        path: Its final name; what lies there is replaced.
+    """
+    if not path.exists():
+        partial.rename(path)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent)) / "old"
+    path.rename(aside)
+    try:
+        partial.rename(path)
+    except BaseException:
+        aside.rename(path)
+        raise
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
+
+
 @contextmanager
-def explained_disk_errors(path: Path) -> Iterator[None]:
+def explained_disk_errors(path: Path, kept: str = "nothing was kept of the unfinished output") -> Iterator[None]:
     """Turn a full disk, a quota, a size limit or a missing permission into an error that says so.
+
+    Args:
+        path: What is being written.
+        kept: What becomes of what was written so far.
 
     Raises:
         RadnetError: The operating system refused to write.
@@ -100,14 +123,13 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RadnetError(
-                "The disk is full, nothing was kept of the unfinished output",
+                f"The disk is full, {kept}",
                 file=path,
                 fix="Free some space or choose an output on another disk, then run the command again",
             ) from error
         if error.errno == errno.EFBIG:
             raise RadnetError(
-                "A file would become larger than this account or file system allows, nothing was kept of the "
-                "unfinished output",
+                f"A file would become larger than this account or file system allows, {kept}",
                 file=path,
                 fix="Raise the limit (ulimit -f) or choose an output on another disk, then run the command again",
             ) from error

@@ -101,6 +101,10 @@ class SeriesSource:
         path = self.files[index].relative_to(self.root).as_posix()
         return Reject(path, self.file_keys[index], reason, sentence)
 
+    def left_out(self, reason: str, sentence: str, slices: int) -> Reject:
+        """A reject for slices of the series that were read and are not stored."""
+        return Reject(self.name, self.file_keys[0], reason, sentence, files=0, slices=slices)
+
     def unreadable(self, reason: str, sentence: str, rejects: tuple[Reject, ...] = ()) -> UnreadableSeries:
         """The error for the whole series; `rejects` are files that were already refused for reasons of their own."""
         left = len(self.files) - sum(reject.files for reject in rejects)

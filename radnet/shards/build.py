@@ -1,30 +1,35 @@
-"""From an archive to a shard set: series in parallel, one writer, the same bytes whatever the number of jobs."""
+"""From an archive to a shard set: series in parallel, one writer, the same bytes whatever the jobs and kills."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import joblib
-from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from radnet import __version__
 from radnet.console import progress, say, warn
 from radnet.errors import RadnetError, UsageError
-from radnet.files import new_directory, require_directory, require_new_directory
-from radnet.hashing import settings_hash
-from radnet.scans.archive import Reject, SeriesSource, UnreadableSeries, read_series, take_inventory
+from radnet.files import require_directory, require_new_directory
+from radnet.scans.archive import Inventory, Reject, SeriesSource, take_inventory
 from radnet.scans.keys import KeyedHash
 from radnet.shards import manifest as manifests
-from radnet.shards.rows import samples_of
-from radnet.shards.splits import DEFAULT_FRACTIONS, SPLITS, check_fractions
-from radnet.shards.tables import content_sha256, write_index, write_rejects
-from radnet.shards.writer import DEFAULT_SHARD_BYTES, Sample, ShardWriter
+from radnet.shards.assembly import Assembly
+from radnet.shards.backends import Backend, workers
+from radnet.shards.finish import FinishedSet, finish_set
+from radnet.shards.parts import Part, encode_part
+from radnet.shards.selection import parse_rule, selected
+from radnet.shards.settings import BuildSettings
+from radnet.shards.workplace import Workplace, workplace
 
-SERIES_AHEAD = 4
-"""So many series a job are encoded and wait to be written at most."""
+__all__ = ["BuildReport", "BuildSettings", "NothingToBuildError", "build_shards", "choose_series", "summary_of_rejects"]
 
+TASKS_AHEAD = 8
+"""So many tasks a job are encoded and wait in the spool at most."""
+TASK_SLICES, TASK_SERIES = 64, 64
+"""Short series, or pictures, go to a worker together, until they have so many slices."""
 
 DOUBTFUL_PATIENTS = {
     "patient_from_directory": "name no patient, so each directory of files counts as one",
@@ -33,29 +38,8 @@ DOUBTFUL_PATIENTS = {
 """Note of a scan -> what it means for the split."""
 LEAST_PATIENTS = {"train": 1, "val": 1, "test": 2}
 """Patients without which no comparison can be made."""
-LEAST_DETAIL = 0.05
-"""Encoded bytes a pixel below which a slice is as good as empty."""
-
-
-@dataclass(frozen=True)
-class BuildSettings:
-    """What shapes a set's bytes, apart from the scans and the secret.
-
-    Attributes:
-        split_fractions: Shares of train, val and test patients.
-        shard_bytes: Largest size of a shard's file; only a single sample that is larger makes a larger one.
-
-    Raises:
-        UsageError: The fractions are not three that sum to 1, or the size is not positive.
-    """
-
-    split_fractions: tuple[float, float, float] = DEFAULT_FRACTIONS
-    shard_bytes: int = DEFAULT_SHARD_BYTES
-
-    def __post_init__(self) -> None:
-        check_fractions(self.split_fractions)
-        if self.shard_bytes < 1:
-            raise UsageError("The size of a shard must be positive", seen=self.shard_bytes, fix="For example 268435456")
+EXCLUDED, LIMIT = "excluded", "limit"
+DEFAULTS = BuildSettings()
 
 
 @dataclass(frozen=True)
@@ -78,14 +62,16 @@ class NothingToBuildError(RadnetError):
     Args:
         archive: The archive.
         rejects: Why, file by file.
+        modalities: What was asked for.
     """
 
-    def __init__(self, archive: Path, rejects: tuple[Reject, ...]) -> None:
+    def __init__(self, archive: Path, rejects: tuple[Reject, ...], modalities: Sequence[str] = ("CT",)) -> None:
         self.rejects = rejects
+        wanted = " or ".join(modalities)
         super().__init__(
-            f"No CT slice could be read from this archive: {summary_of_rejects(rejects)}",
+            f"No {wanted} slice could be read from this archive: {summary_of_rejects(rejects)}",
             file=archive,
-            fix="Check that the directory holds CT series as DICOM or NIfTI files",
+            fix=f"Check that the directory holds {wanted} images, and what --include and --exclude leave of them",
         )
 
 
@@ -93,16 +79,19 @@ def build_shards(
     archive: Path,
     out: Path,
     hasher: KeyedHash,
-    settings: BuildSettings = BuildSettings(),
+    settings: BuildSettings = DEFAULTS,
     *,
     metadata: Path | None = None,
     jobs: int = 1,
+    backend: Backend = "processes",
+    address: str | None = None,
     overwrite: bool = False,
 ) -> BuildReport:
-    """Build the shard set `out` from all CT scans below `archive`.
+    """Build the shard set `out` from all scans below `archive`.
 
     Series are ordered by their keyed hashes, so the order of patients says nothing of the archive and does not
-    depend on how the files are named or how many jobs read them.
+    depend on how the files are named or how many jobs read them. A build that was killed goes on behind its last
+    closed shard when it is called again with the same archive, settings and secret.
 
     Args:
         archive: Directory of DICOM and NIfTI files.
@@ -110,11 +99,14 @@ def build_shards(
         hasher: Keyed hash for patients, series and files; its secret never enters the set.
         settings: What shapes the bytes of the set.
         metadata: CSV of metadata; by default `metadata.csv` at the top of the archive, where there is one.
-        jobs: Number of worker processes.
+        jobs: Number of workers.
+        backend: Where they run.
+        address: Of a cluster that runs already (see `radnet.shards.backends`).
         overwrite: Replace an existing set; nothing but a set is ever replaced.
 
     Raises:
-        UsageError: A path is wrong: no archive, an empty one, or an output that exists or lies in the archive.
+        UsageError: A path is wrong: no archive, an empty one, or an output that exists or lies in the archive; or
+            another build is writing to the output.
         RadnetError: No slice could be read, the disk is full, or a worker died.
     """
     out = out.absolute()
@@ -123,25 +115,59 @@ def build_shards(
     inventory = take_inventory(archive, hasher, metadata=metadata, jobs=jobs)
     if inventory.files_seen == 0:
         raise UsageError("The archive is empty: no file below this directory", file=archive, fix="Check the path")
-    rejects = list(inventory.rejects)
-    with (
-        new_directory(out, overwrite=overwrite) as partial,
-        ShardWriter(partial, out.name, settings.shard_bytes) as writer,
-    ):
-        with progress("building shards (series)", len(inventory.series)) as meter:
-            for samples, rejected in _encoded_series(inventory.series, settings, jobs):
-                for sample in samples:
-                    writer.add(sample)
-                rejects.extend(rejected)
-                meter.advance(note=f"{len(writer.shards)} shards closed, {len(rejects)} rejects")
-        rows = writer.close()
-        if not rows:
-            raise NothingToBuildError(archive, tuple(rejects))
-        _warn_of_doubtful_patients(rows)
-        finished = _finish(partial, out.name, rows, rejects, writer.shards, settings)
-    _warn_of_small_splits(finished.totals)
-    say(f"{finished.totals.samples} slices of {finished.totals.patients} patients in {len(finished.shards)} shard(s)")
-    return BuildReport(finished, tuple(rejects))
+    series, left = choose_series(inventory.series, settings)
+    rejects = [*inventory.rejects, *left]
+    if not series:
+        raise NothingToBuildError(archive, tuple(rejects), settings.modalities)
+    identity = _identity(inventory, hasher, settings, out.name)
+    with workplace(out, identity, overwrite=overwrite) as place:
+        with Assembly(place, out.name, settings, series) as assembly:
+            _fill(assembly, series, settings, place, jobs, backend, address)
+            rejects += assembly.rejects
+            if not assembly.samples:
+                raise NothingToBuildError(archive, tuple(rejects), settings.modalities)
+            finished = finish_set(
+                place.path,
+                out.name,
+                assembly.writer,
+                place.journal,
+                rejects=rejects,
+                settings=settings.describe(),
+                slice_size=settings.size,
+                dropped_slices=assembly.dropped_slices,
+                removed_tags=assembly.removed_tags,
+            )
+        crossing = assembly.crossing_splits
+    _warn_of_doubtful_patients(finished, crossing)
+    totals = finished.manifest.totals
+    _warn_of_small_splits(totals)
+    say(f"{totals.samples} slices of {totals.patients} patients in {len(finished.manifest.shards)} shard(s)")
+    return BuildReport(finished.manifest, tuple(rejects))
+
+
+def choose_series(series: Sequence[SeriesSource], settings: BuildSettings) -> tuple[list[SeriesSource], list[Reject]]:
+    """The series that rules and limit let in, in order, and a reject for each of the others."""
+    include = [parse_rule(rule, "--include") for rule in settings.include]
+    exclude = [parse_rule(rule, "--exclude") for rule in settings.exclude]
+    chosen: list[SeriesSource] = []
+    left: list[Reject] = []
+    for source in series:
+        if not selected(source, include, exclude):
+            left += source.unreadable(EXCLUDED, "The series is left out by --include or --exclude").rejects
+        elif settings.limit is not None and len(chosen) >= settings.limit:
+            left += source.unreadable(LIMIT, "The series is left out by --limit").rejects
+        else:
+            chosen.append(source)
+    return chosen, left
+
+
+def summary_of_rejects(rejects: Sequence[Reject]) -> str:
+    """Counts for a sentence: `files rejected: 3 (not_an_image: 2, truncated: 1)`."""
+    counts: Counter[str] = Counter()
+    for reject in rejects:
+        counts[reject.reason] += reject.files
+    detail = ", ".join(f"{reason}: {count}" for reason, count in counts.most_common())
+    return f"files rejected: {counts.total()}" + (f" ({detail})" if detail else "")
 
 
 def _require_output(out: Path, archive: Path, overwrite: bool) -> None:
@@ -162,41 +188,72 @@ def _require_output(out: Path, archive: Path, overwrite: bool) -> None:
         )
 
 
-def summary_of_rejects(rejects: Sequence[Reject]) -> str:
-    """Counts for a sentence: `files rejected: 3 (not_an_image: 2, truncated: 1)`."""
-    counts: Counter[str] = Counter()
-    for reject in rejects:
-        counts[reject.reason] += reject.files
-    detail = ", ".join(f"{reason}: {count}" for reason, count in counts.most_common())
-    return f"files rejected: {counts.total()}" + (f" ({detail})" if detail else "")
+def _identity(inventory: Inventory, hasher: KeyedHash, settings: BuildSettings, name: str) -> dict[str, Any]:
+    """What must agree for an unfinished build to be continued: version, settings, secret, and every file's date."""
+    digest = hashlib.sha256()
+    for source in inventory.series:
+        stats = [(source.root / path).stat() for path in source.files]
+        files = [(key, stat.st_size, stat.st_mtime_ns) for key, stat in zip(source.file_keys, stats, strict=True)]
+        about = (source.patient_key, source.series_key, source.tags, source.labels, source.slice_labels, files)
+        digest.update(repr(about).encode())
+    return {
+        "version": __version__,
+        "name": name,
+        "settings": settings.describe(),
+        "secret": hasher.key("build", "the same secret"),
+        "scans": digest.hexdigest(),
+    }
 
 
-def _encoded_series(
-    series: Sequence[SeriesSource], settings: BuildSettings, jobs: int
-) -> Iterator[tuple[list[Sample], tuple[Reject, ...]]]:
-    """Encoded slices and rejects of every series, in order.
+def _fill(
+    assembly: Assembly,
+    series: Sequence[SeriesSource],
+    settings: BuildSettings,
+    place: Workplace,
+    jobs: int,
+    backend: Backend,
+    address: str | None,
+) -> None:
+    """Encode the series that are not in closed shards yet, and write them."""
+    with progress("building shards (series)", len(series)) as meter:
+        meter.advance(assembly.next_series)
+        if assembly.next_series == len(series):
+            assembly.close()
+            return
+        with workers(backend, jobs, address) as parallel:
+            for part in _parts(parallel, series[assembly.next_series :], settings, place.spool, jobs):
+                for _ in assembly.add_part(part):
+                    shards = len(assembly.writer.shards)
+                    meter.advance(note=f"{shards} shards closed, {len(assembly.rejects)} rejects")
+                part.path.unlink()
+        assembly.close()
 
-    The series go out in portions, because joblib would otherwise run ahead of the writer without a limit.
+
+def _parts(
+    parallel: joblib.Parallel, series: Sequence[SeriesSource], settings: BuildSettings, spool: Path, jobs: int
+) -> Iterator[Part]:
+    """Encoded parts in the order of the series.
+
+    The tasks go out in portions, because joblib would otherwise run ahead of the writer without a limit.
     """
-    portion = SERIES_AHEAD * joblib.effective_n_jobs(jobs)
-    try:
-        with joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1) as parallel:
-            for start in range(0, len(series), portion):
-                yield from parallel(
-                    joblib.delayed(_encode_series)(source, settings) for source in series[start : start + portion]
-                )
-    except BrokenProcessPool as error:
-        raise RadnetError(
-            "A worker process died, most often because the memory was full", fix="Build with fewer --jobs"
-        ) from error
+    tasks = list(_tasks(series))
+    portion = TASKS_AHEAD * joblib.effective_n_jobs(jobs)
+    for start in range(0, len(tasks), portion):
+        yield from parallel(
+            joblib.delayed(encode_part)(task, settings, spool / f"{start + number:09d}")
+            for number, task in enumerate(tasks[start : start + portion])
+        )
 
 
-def _encode_series(source: SeriesSource, settings: BuildSettings) -> tuple[list[Sample], tuple[Reject, ...]]:
-    try:
-        scan, rejects = read_series(source)
-    except UnreadableSeries as error:
-        return [], error.rejects
-    return list(samples_of(scan, settings.split_fractions)), rejects
+def _tasks(series: Sequence[SeriesSource]) -> Iterator[list[SeriesSource]]:
+    task: list[SeriesSource] = []
+    for source in series:
+        task.append(source)
+        if len(task) >= TASK_SERIES or sum(item.slices for item in task) >= TASK_SLICES:
+            yield task
+            task = []
+    if task:
+        yield task
 
 
 def _warn_of_small_splits(totals: manifests.Totals) -> None:
@@ -209,56 +266,11 @@ def _warn_of_small_splits(totals: manifests.Totals) -> None:
         )
 
 
-def _warn_of_doubtful_patients(rows: Sequence[dict[str, Any]]) -> None:
+def _warn_of_doubtful_patients(finished: FinishedSet, crossing: int) -> None:
     """Say what may put one person on two sides of the split."""
-    series = {row["series_key"]: row["notes"].split(";") for row in rows}
     for note, words in DOUBTFUL_PATIENTS.items():
-        count = sum(note in notes for notes in series.values())
+        count = finished.series_by_note.get(note, 0)
         if count:
             warn(f"{count} series {words}; a patient column in the metadata makes sure")
-    splits: dict[str, set[str]] = {}
-    for row in rows:
-        if row["image_bytes"] > LEAST_DETAIL * row["rows"] * row["columns"]:  # plain air is the same everywhere
-            splits.setdefault(row["content_hash"], set()).add(row["split"])
-    shared = sum(len(sides) > 1 for sides in splits.values())
-    if shared:
-        warn(f"{shared} slices stand in more than one split, pixel by pixel: the same scan under two patients?")
-
-
-def _finish(
-    directory: Path,
-    name: str,
-    rows: Sequence[dict[str, Any]],
-    rejects: Sequence[Reject],
-    shards: Sequence[manifests.ShardFile],
-    settings: BuildSettings,
-) -> manifests.Manifest:
-    """Write the tables and, last, the manifest."""
-    described: dict[str, Any] = asdict(settings)
-    split_of_patient = {row["patient_key"]: row["split"] for row in rows}
-    synthetic = {row["synthetic"] for row in rows}
-    manifest = manifests.Manifest(
-        format_version=2,
-        name=name,
-        modality="+".join(sorted({row["modality"] for row in rows})),
-        slice_size="native",
-        settings=described,
-        settings_sha256=settings_hash(described),
-        tool_version=__version__,
-        content_sha256=content_sha256(rows),
-        synthetic="some" if len(synthetic) == 2 else "all" if True in synthetic else "none",
-        totals=manifests.Totals(
-            samples=len(rows),
-            series=len({row["series_key"] for row in rows}),
-            patients=len(split_of_patient),
-            rejected_files=sum(reject.files for reject in rejects),
-            samples_by_split=dict.fromkeys(SPLITS, 0) | Counter(row["split"] for row in rows),
-            patients_by_split=dict.fromkeys(SPLITS, 0) | Counter(split_of_patient.values()),
-            samples_by_region=dict(sorted(Counter(row["body_region"] for row in rows).items())),
-        ),
-        index=write_index(rows, directory / manifests.INDEX),
-        rejects=write_rejects(rejects, directory / manifests.REJECTS),
-        shards=tuple(shards),
-    )
-    manifests.write_manifest(manifest, directory)
-    return manifest
+    if crossing:
+        warn(f"{crossing} slices occur in more than one split, pixel by pixel: the same scan under two patients?")

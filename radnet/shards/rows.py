@@ -5,61 +5,86 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from radnet.scans.scan import Scan
 from radnet.shards.codec import encode
+from radnet.shards.resize import Pixels, shrink_image, shrink_mask, size_within
+from radnet.shards.settings import BuildSettings
 from radnet.shards.splits import split_of
 from radnet.shards.tables import LABEL_PREFIX
 from radnet.shards.writer import Sample
 
+AIR_ONLY, DUPLICATE, NOT_EVERY = "air_only", "duplicate_slice", "every"
+"""Why a slice that was read is not stored. The last is what the user asked for and no reject."""
+NO_TISSUE_HU = -300
+"""A slice without any pixel above holds air, at most a part of the couch; fat begins at about -120.
 
-def samples_of(scan: Scan, fractions: tuple[float, float, float]) -> Iterator[Sample]:
-    """One sample a slice, from inferior to superior.
+A slice of one value all over holds nothing either."""
+
+
+def samples_of(scan: Scan, settings: BuildSettings) -> Iterator[Sample | str]:
+    """One sample a slice, from inferior to superior, or the reason why the slice is left out.
+
+    A scan with a mask is a volume that is scored as a whole: none of its slices are left out as air.
 
     Args:
         scan: The scan; it holds no identifier (see `radnet.scans`).
-        fractions: Shares of train, val and test.
+        settings: What shapes the set.
     """
-    series = _series_row(scan, fractions)
+    rows, columns = size_within(scan.voxels.shape[1], scan.voxels.shape[2], settings.size)
+    series = _series_row(scan, settings, rows, columns)
     z_mm = scan.z_mm()
     # behind a gap the affine, which knows one distance only, would tell a wrong position
     evenly_spaced = not {"gap", "uneven_spacing"} & set(scan.tags.notes)
-    for z, hu in enumerate(scan.voxels):
+    drop_air = scan.modality == "CT" and scan.mask is None and not settings.keep_air
+    for z in range(len(scan.voxels)):
+        if z % settings.every:
+            yield NOT_EVERY
+            continue
+        original = np.ascontiguousarray(scan.voxels[z])
+        if drop_air and (original.max() <= NO_TISSUE_HU or original.min() == original.max()):
+            yield AIR_ONLY
+            continue
+        pixels = shrink_image(original, rows, columns)
         labels = {LABEL_PREFIX + name: values[z] for name, values in sorted(scan.slice_labels.items())}
         row = {
             **series,
             **labels,
             "slice": z,
             "z_mm": round(float(z_mm[z]), 4) if evenly_spaced else None,
-            "content_hash": content_hash_of(hu),
+            "image_format": "b2nd",
+            "content_hash": content_hash_of(pixels),
         }
-        mask = None if scan.mask is None else encode(scan.mask[z])
-        yield Sample(image=encode(hu), mask=mask, row=row)
+        mask = None if scan.mask is None else encode(shrink_mask(np.ascontiguousarray(scan.mask[z]), rows, columns))
+        yield Sample(image=encode(pixels), mask=mask, row=row)
 
 
-def content_hash_of(hu: NDArray[np.int16]) -> str:
-    """Hash of a slice's shape and values, 32 hex digits: equal for equal pixels, whatever codec stores them."""
-    values = np.ascontiguousarray(hu, dtype="<i2")
-    return hashlib.sha256(repr(values.shape).encode() + values.tobytes()).hexdigest()[:32]
+def content_hash_of(pixels: Pixels) -> str:
+    """Hash of a slice's shape and values, 32 hex digits: equal for equal pixels, whatever codec stores them.
+
+    Args:
+        pixels: int16, uint16 or uint8. Of the dtypes only int16 goes without saying.
+    """
+    said = repr(pixels.shape) if pixels.dtype == np.int16 else f"{pixels.dtype.name}{pixels.shape!r}"
+    values = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
+    return hashlib.sha256(said.encode() + values.tobytes()).hexdigest()[:32]
 
 
-def _series_row(scan: Scan, fractions: tuple[float, float, float]) -> dict[str, Any]:
+def _series_row(scan: Scan, settings: BuildSettings, rows: int, columns: int) -> dict[str, Any]:
     tags = scan.tags
     return {
         "series_key": scan.series_key,
         "patient_key": scan.patient_key,
-        "split": split_of(scan.patient_key, fractions),
+        "split": split_of(scan.patient_key, settings.split_fractions),
         "modality": scan.modality,
         "body_region": tags.body_region,
         "region_source": tags.region_source,
         "slices": len(scan.voxels),
-        "rows": scan.voxels.shape[1],
-        "columns": scan.voxels.shape[2],
-        "image_format": "b2nd",
+        "rows": rows,
+        "columns": columns,
         "spacing_z_mm": round(scan.spacing_mm[0], 6),
-        "spacing_y_mm": round(scan.spacing_mm[1], 6),
-        "spacing_x_mm": round(scan.spacing_mm[2], 6),
+        "spacing_y_mm": round(scan.spacing_mm[1] * scan.voxels.shape[1] / rows, 6),
+        "spacing_x_mm": round(scan.spacing_mm[2] * scan.voxels.shape[2] / columns, 6),
         "slice_thickness_mm": tags.slice_thickness_mm,
         "kernel": tags.kernel,
         "kvp": tags.kvp,

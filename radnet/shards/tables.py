@@ -1,7 +1,7 @@
 """The two parquet tables of a set. Their columns have one type each, whatever the scans tell or leave out."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,30 +64,55 @@ REJECT_COLUMNS: Mapping[str, pa.DataType] = {
 """Columns of `rejects.parquet`: never the path of a file, which may name a patient."""
 
 
-def write_index(rows: Iterable[Mapping[str, Any]], path: Path) -> TableFile:
-    """Write `index.parquet`, one row a sample in the order of the shards.
+def write_fragment(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write the rows of one shard.
 
     Args:
-        rows: What `ShardWriter.close` returns; keys are the names of columns, absent ones are null.
+        rows: Keys are the names of columns, absent ones are null.
         path: Where to.
 
     Raises:
         ValueError: A row holds something that is no column.
     """
-    rows = list(rows)
     labels = sorted({name for row in rows for name in row if name.startswith(LABEL_PREFIX)})
     columns = {**INDEX_COLUMNS, **dict.fromkeys(labels, _TEXT)}
     unknown = {name for row in rows for name in row} - set(columns)
     if unknown:
         raise ValueError(f"not columns of the index: {sorted(unknown)}")
-    return _write(rows, columns, path)
+    _write(rows, columns, path)
+
+
+def write_index(fragments: Sequence[Path], path: Path) -> TableFile:
+    """Join fragments into `index.parquet`, one row a sample in the order of the shards, one row group a shard.
+
+    Args:
+        fragments: Files of `write_fragment`, in order. Of the labels each holds only those that its rows have.
+        path: Where to.
+    """
+    labels = {name for part in fragments for name in pq.read_schema(part).names if name.startswith(LABEL_PREFIX)}
+    schema = pa.schema([*INDEX_COLUMNS.items(), *((name, _TEXT) for name in sorted(labels))])
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for part in fragments:
+            table = pq.read_table(part)
+            rows += len(table)
+            for name in labels - set(table.column_names):
+                table = table.append_column(name, pa.nulls(len(table), _TEXT))
+            writer.write_table(table.select(schema.names), row_group_size=max(len(table), 1))
+    return TableFile(file=path.name, rows=rows, sha256=sha256_of_file(path))
+
+
+def rows_of(fragments: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    """The rows of fragments, one after another; one fragment is in memory at a time."""
+    for part in fragments:
+        yield from pq.read_table(part).to_pylist()
 
 
 def content_sha256(rows: Iterable[Mapping[str, Any]]) -> str:
     """Hash of what a set holds: every column of the index but those that say where a sample lies.
 
     Args:
-        rows: As for `write_index`, in the order of the samples.
+        rows: Keys are the names of columns, in the order of the samples.
 
     Returns:
         64 hex digits; the same for the same samples under other file names, shard sizes or table versions.
@@ -107,7 +132,7 @@ def write_rejects(rejects: Iterable[Reject], path: Path) -> TableFile:
     )
 
 
-def _write(rows: list[Mapping[str, Any]], columns: Mapping[str, pa.DataType], path: Path) -> TableFile:
+def _write(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pa.DataType], path: Path) -> TableFile:
     arrays = [pa.array([row.get(name) for row in rows], type=kind) for name, kind in columns.items()]
     table = pa.Table.from_arrays(arrays, schema=pa.schema(list(columns.items())))
     pq.write_table(table, path, compression="zstd")

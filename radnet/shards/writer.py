@@ -1,9 +1,10 @@
 """Writing samples into plain webdataset tars whose bytes depend on the samples alone."""
 
 import json
+import os
 import tarfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import webdataset as wds
 
 from radnet.hashing import sha256_of_file
 from radnet.shards.manifest import ShardFile
+from radnet.shards.tables import write_fragment
 
 DEFAULT_SHARD_BYTES = 256 * 2**20
 KEY_DIGITS = 9
@@ -24,9 +26,9 @@ class Sample:
     """One slice, ready to be written.
 
     Attributes:
-        image: Encoded HU slice (`.image.b2nd`).
+        image: Encoded slice (`.image.b2nd`), or the file of a picture (`.image.jpg`, `.image.png`).
         mask: Encoded mask slice (`.mask.b2nd`), or None.
-        row: What the index and the `.json` member say of it, JSON values only.
+        row: What the index and the `.json` member say of it, JSON values only; its `image_format` names the ending.
     """
 
     image: bytes
@@ -38,18 +40,37 @@ class ShardWriter:
     """Writes `NAME-000000.tar`, …; a new one begins when the next sample would make the file larger than allowed.
 
     Tars have mtime 0, one owner and sorted members, so that identical samples give identical bytes. Offsets of
-    every member are read back from the finished tar, not computed. As a context manager it lets go of its file when
-    the block raises; what was written so far is then no set.
+    every member are read back from the finished tar, not computed. The index rows of a closed shard go to a file of
+    their own (a fragment), so that memory does not grow with the set. As a context manager it lets go of its file
+    when the block raises; the open shard is then worth nothing.
+
+    Args:
+        directory: Directory of the shards.
+        name: Name of the set.
+        fragments: Directory of the fragments, which `tables.write_index` joins in the end.
+        shard_bytes: Largest size of a shard's file.
+        finished: Shards that are there already, with their fragments; the writer goes on behind them.
+        on_shard: Called after a shard and its fragment are closed and on the disk.
     """
 
-    def __init__(self, directory: Path, name: str, shard_bytes: int = DEFAULT_SHARD_BYTES) -> None:
-        self._directory, self._name, self._shard_bytes = directory, name, shard_bytes
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        fragments: Path,
+        shard_bytes: int = DEFAULT_SHARD_BYTES,
+        *,
+        finished: Sequence[ShardFile] = (),
+        on_shard: Callable[[ShardFile], None] = lambda _: None,
+    ) -> None:
+        self._directory, self._name, self._fragments, self._shard_bytes = directory, name, fragments, shard_bytes
+        self._on_shard = on_shard
         self._tar: wds.TarWriter | None = None
         self._file: Any = None
-        self._rows: list[dict[str, Any]] = []
         self._rows_of_shard: list[dict[str, Any]] = []
         self._blocks_of_shard = 0
-        self.shards: list[ShardFile] = []
+        self._samples_before = sum(shard.samples for shard in finished)
+        self.shards: list[ShardFile] = list(finished)
 
     def __enter__(self) -> Self:
         return self
@@ -63,10 +84,14 @@ class ShardWriter:
                     opened.close()
             self._tar = None
 
+    def __len__(self) -> int:
+        """Samples so far."""
+        return self._samples_before + len(self._rows_of_shard)
+
     def add(self, sample: Sample) -> None:
         """Append one sample under the next running number."""
-        key = f"{len(self._rows) + len(self._rows_of_shard):0{KEY_DIGITS}d}"
-        members = {"image.b2nd": sample.image}
+        key = f"{len(self):0{KEY_DIGITS}d}"
+        members = {f"image.{sample.row['image_format']}": sample.image}
         if sample.mask is not None:
             members["mask.b2nd"] = sample.mask
         members["json"] = json.dumps({"key": key, **sample.row}, sort_keys=True, ensure_ascii=False).encode()
@@ -79,14 +104,9 @@ class ShardWriter:
         self._rows_of_shard.append({"key": key, **sample.row, **checksums})
         self._blocks_of_shard += blocks
 
-    def close(self) -> list[dict[str, Any]]:
-        """Finish the last shard.
-
-        Returns:
-            One index row a sample: its own row, `key`, `shard`, and offset, size and CRC-32 of each member.
-        """
+    def close(self) -> None:
+        """Finish the last shard."""
         self._finish_shard()
-        return self._rows
 
     def _next_shard(self) -> None:
         self._finish_shard()
@@ -98,20 +118,23 @@ class ShardWriter:
         if self._tar is None:
             return
         self._tar.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
         self._tar, path = None, Path(self._file.name)
         offsets = _member_offsets(path)
-        for row in self._rows_of_shard:
-            self._rows.append({**row, "shard": path.name, **offsets[row["key"]]})
-        self.shards.append(
-            ShardFile(
-                file=path.name,
-                bytes=path.stat().st_size,
-                samples=len(self._rows_of_shard),
-                sha256=sha256_of_file(path),
-            )
-        )
+        rows = [{**row, "shard": path.name, **offsets[row["key"]]} for row in self._rows_of_shard]
+        write_fragment(rows, fragment_path(self._fragments, len(self.shards)))
+        shard = ShardFile(file=path.name, bytes=path.stat().st_size, samples=len(rows), sha256=sha256_of_file(path))
+        self.shards.append(shard)
+        self._samples_before += len(rows)
         self._rows_of_shard, self._blocks_of_shard = [], 0
+        self._on_shard(shard)
+
+
+def fragment_path(directory: Path, shard: int) -> Path:
+    """File of the index rows of one shard while the set is not finished."""
+    return directory / f"rows-{shard:06d}.parquet"
 
 
 def _kind(member: str) -> str:

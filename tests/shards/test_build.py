@@ -194,7 +194,7 @@ def test_no_identifier_and_no_secret_is_in_a_set(hasher: KeyedHash, tmp_path: Pa
     write_slice(broken, **{**IDENTIFIERS, "SOPInstanceUID": uids[1]})
     broken.write_bytes(broken.read_bytes()[:-40])
     (folder / "letter_to_mustermann.txt").write_text("Dear Mrs. Mustermann")
-    report = build_shards(tmp_path / "archive", tmp_path / "ct", hasher)
+    report = build_shards(tmp_path / "archive", tmp_path / "ct", hasher, BuildSettings(keep_duplicates=True))
     assert report.manifest.totals.samples == 5
     assert {reject.reason for reject in report.rejects} == {"truncated", "not_an_image"}
     hidden = [*IDENTIFIERS.values(), *PLACES, *uids, "mustermann", "erika", "letter", hasher.secret.decode()]
@@ -360,7 +360,7 @@ def test_an_interrupted_build_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("radnet.shards.build._encode_series", interrupt)
+    monkeypatch.setattr("radnet.shards.build.encode_part", interrupt)
     with pytest.raises(KeyboardInterrupt):
         build_shards(archive, tmp_path / "sets" / "ct", hasher)
     assert list((tmp_path / "sets").iterdir()) == []
@@ -370,6 +370,6 @@ def test_a_worker_that_dies_is_explained(
     archive: Path, hasher: KeyedHash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     die: Callable[..., None] = lambda *_: os._exit(9)  # noqa: E731 - a lambda travels to the worker by value
-    monkeypatch.setattr(build_module, "_encode_series", die)
+    monkeypatch.setattr(build_module, "encode_part", die)
     error = fails(RadnetError, archive, tmp_path / "sets" / "ct", hasher, jobs=2)
     assert "worker process died" in error.what

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from radnet.scans.keys import KeyedHash
 from radnet.shards import ShardSet
-from radnet.shards.build import BuildReport, build_shards
+from radnet.shards.build import BuildReport, BuildSettings, build_shards
 
 DICOM_SERIES = ("chest_pat1", "hand_sts019", "liver_3slice")
 VOLUMES = 23
@@ -39,7 +39,7 @@ def real(shared_data: Path, hasher: KeyedHash, tmp_path_factory: pytest.TempPath
     patients = {row["path"]: row["patient"] for row in volumes}
     lines = [f"{path},{patient},CT" for path, patient in patients.items()]
     (archive / "metadata.csv").write_text("\n".join(["path,patient,modality", *lines]))
-    report = build_shards(archive, directory / "ct", hasher)
+    report = build_shards(archive, directory / "ct", hasher, BuildSettings(keep_air=True, keep_duplicates=True))
     return RealSet(shared_data, ShardSet.open(directory / "ct"), report, patients)
 
 
