@@ -9,6 +9,7 @@ from rich.table import Table
 from radnet.files import explained_disk_errors
 from radnet.scans.archive import Reject
 from radnet.shards.manifest import Manifest
+from radnet.shards.plan import BuildPlan
 
 EXAMPLES = 3
 
@@ -24,6 +25,9 @@ def set_table(manifest: Manifest) -> Table:
     by_split = ", ".join(f"{name} {slices[name]} of {count} patients" for name, count in patients.items())
     table.add_row("slices by split", by_split)
     table.add_row("slices by region", ", ".join(f"{name} {count}" for name, count in totals.samples_by_region.items()))
+    if totals.dropped_slices:
+        dropped = ", ".join(f"{reason} {count}" for reason, count in totals.dropped_slices.items())
+        table.add_row("slices left out", dropped)
     size_mb = sum(shard.bytes for shard in manifest.shards) / 1e6
     table.add_row("shards", f"{len(manifest.shards)}, {size_mb:.1f} MB")
     table.add_row("files that became no slice", str(totals.rejected_files))
@@ -31,21 +35,45 @@ def set_table(manifest: Manifest) -> Table:
     return table
 
 
+def plan_table(plan: BuildPlan) -> Table:
+    """What a build would make, from headers alone."""
+    table = Table(title="what would be built, from headers alone", show_header=False)
+    table.add_row("files seen", str(plan.files_seen))
+    table.add_row("slices, series", f"{plan.slices}, {plan.series}")
+    table.add_row("patients by split", ", ".join(f"{name} {count}" for name, count in plan.patients_by_split.items()))
+    for tag, counts in plan.slices_by.items():
+        table.add_row(f"slices by {tag}", ", ".join(f"{value} {count}" for value, count in counts.items()))
+    table.add_row("not known yet", "damaged pixels, repeated slices, slices of air")
+    return table
+
+
+def removed_tags_table(manifest: Manifest) -> Table:
+    """Names of what the files said and the set does not."""
+    table = Table(title="in the files and not in the set (de-identification)", show_header=False)
+    counts: dict[int, list[str]] = {}
+    for name, files in manifest.removed_tags.items():
+        counts.setdefault(files, []).append(name)
+    for files in sorted(counts, reverse=True):
+        table.add_row(f"{files} files", ", ".join(sorted(counts[files])))
+    return table
+
+
 def rejects_table(rejects: Sequence[Reject]) -> Table:
     """Files not used, by reason, with a few paths: for the terminal, never for a set."""
-    table = Table(title="files that became no slice", show_lines=False)
-    for column in ("reason", "files", "what was wrong", "for example"):
+    table = Table(title="what was not used", show_lines=False)
+    for column in ("reason", "files", "slices", "what was wrong", "for example"):
         table.add_column(column, overflow="fold")
     for reason in sorted({reject.reason for reject in rejects}):
         same = [reject for reject in rejects if reject.reason == reason]
         examples = ", ".join(reject.path for reject in same[:EXAMPLES]) + (", …" if len(same) > EXAMPLES else "")
-        table.add_row(reason, str(sum(reject.files for reject in same)), same[0].sentence, examples)
+        counts = sum(reject.files for reject in same), sum(reject.slices for reject in same)
+        table.add_row(reason, *(str(count or "") for count in counts), same[0].sentence, examples)
     return table
 
 
 def reason_counts_table(rejects: pd.DataFrame) -> Table:
     """Files not used, by reason, from a set's own table (which holds no paths)."""
-    table = Table(title="files that became no slice")
+    table = Table(title="what was not used")
     for column in ("reason", "files", "what was wrong"):
         table.add_column(column, overflow="fold")
     for reason, same in rejects.groupby("reason"):

@@ -136,9 +136,8 @@ class Assembly:
         self.next_series, self._next_sample = last["series"], last["sample"]
         self._duplicates, self.crossing_splits = last["duplicates"], last["crossing_splits"]
         self.dropped_slices, self.removed_tags = Counter(last["dropped_slices"]), Counter(last["removed_tags"])
-        paths = {
-            key: str(path) for source in self._series for key, path in zip(source.file_keys, source.files, strict=True)
-        }
+        every_file = ((source, number) for source in self._series for number in range(len(source.files)))
+        paths = {source.file_keys[number]: source.reject_file(number, "", "").path for source, number in every_file}
         found = [reject for step in steps for reject in step["rejects"]]
         self.rejects = [Reject(**{**reject, "path": paths.get(reject["file_key"], "")}) for reject in found]
         self._rejects_written = len(self.rejects)
