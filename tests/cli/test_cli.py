@@ -308,3 +308,37 @@ def test_a_phantom_never_replaces_and_suggests_no_flag_it_lacks(
     code, _, err = _call(capsys, "phantom", tmp_path / "file" / "deeper", "--patients", "1")
     assert code == 2
     assert "part of this path is a file" in _errors(err)[0]
+
+
+def test_a_dry_run_builds_nothing_and_makes_no_secret(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["shards", "build", archive, tmp_path / "set", "--secret", tmp_path / "secret", "--dry-run"]
+    code, out, err = _call(capsys, *arguments, "--include", "slices>=3")
+    assert code == 0
+    assert "24, 8" in out
+    assert "example" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--size", "big"], "native or a number"),
+        (["--modality", "XR"], "Unknown modality"),
+        (["--include", "kernel"], "TAG=PATTERN"),
+        (["--exclude", "patient=7"], "names no tag"),
+        (["--every", "0"], "every"),
+        (["--backend", "spark"], "spark"),
+        (["--cluster", "tcp://somewhere:1"], "no address"),
+    ],
+)
+def test_options_of_a_build_that_are_wrong(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    code, _, err = _call(
+        capsys, "shards", "build", archive, tmp_path / "set", "--secret", tmp_path / "secret", *options
+    )
+    assert code == 2
+    assert words in err
+    assert not (tmp_path / "set").exists()
