@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from radnet.shards import ShardSet
+from radnet.shards.build import EXCLUDED, LIMIT
 from radnet.shards.manifest import Manifest
-from radnet.shards.rows import content_hash_of
+from radnet.shards.rows import AIR_ONLY, DUPLICATE, content_hash_of
 from radnet.shards.splits import split_of
 from radnet.shards.tables import INDEX_COLUMNS, REJECT_COLUMNS
 
@@ -70,7 +71,8 @@ def test_every_reason_is_explained() -> None:
     direct = re.findall(r"(?:RefusedError|Refusal|unreadable)\(\s*\"([a-z_]+)\"", source)
     of_files = re.findall(r"reject(?:_file)?\([\w.\[\]]+, \"([a-z_]+)\"", source)
     listed = re.findall(r"^    \"[a-z]+\": \(\"([a-z_]+)\",", source, re.M)
-    used = {*direct, *of_files, *listed}
+    of_builds = {AIR_ONLY, DUPLICATE, EXCLUDED, LIMIT}
+    used = {*direct, *of_files, *listed, *of_builds}
     assert len(used) > 25
     assert used <= explained, used - explained
     assert explained <= used, explained - used
