@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from radnet.shards import codec
 from radnet.shards.codec import DamagedFrameError, decode, encode
 
 SLICES = hnp.arrays(
@@ -79,3 +80,35 @@ def test_a_frame_that_would_fill_the_memory_is_refused() -> None:
     assert len(frame) < 1 << 20
     with pytest.raises(DamagedFrameError, match="not a slice"):
         decode(frame)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.uint16])
+def test_the_short_way_and_blosc2_agree(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames of `encode` are decoded without opening them as arrays; opened, they give the same."""
+    generator = np.random.default_rng(0)
+    taken = 0
+    for number in range(200):
+        shape = tuple(generator.integers(1, 40, 2))
+        values = generator.integers(0, 200, shape) if number % 4 else np.full(shape, number % 5)
+        frame = codec.encode(values.astype(dtype))
+        taken += codec._decode_own(frame) is not None
+        with monkeypatch.context() as patched:
+            patched.setattr(codec, "_decode_own", lambda _: None)
+            opened = codec.decode(frame)
+        short = codec.decode(frame)
+        assert short.dtype == opened.dtype == dtype
+        assert np.array_equal(short, opened)
+        assert np.array_equal(short, values)
+    assert taken > 100
+
+
+def test_the_short_way_believes_no_lie() -> None:
+    """Shapes that the chunk does not fill, huge ones among them, and frames of other makers."""
+    frame = codec.encode(np.arange(600, dtype=np.int16).reshape(20, 30))
+    at = frame.index((20).to_bytes(8, "big"))
+    for rows in (0, 19, 21, 2**40, -20):
+        assert codec._decode_own(frame[:at] + rows.to_bytes(8, "big", signed=True) + frame[at + 8 :]) is None
+    values = np.arange(600, dtype=np.int16).reshape(20, 30)
+    other = bytes(blosc2.asarray(values, chunks=(10, 30), blocks=(5, 30)).to_cframe())
+    assert codec._decode_own(other) is None
+    assert np.array_equal(codec.decode(other), values)
