@@ -20,7 +20,7 @@ UINT16_PERCENTILES = (0.5, 99.5)
 
 @dataclass(frozen=True)
 class EvaluationView(ViewRecipe):
-    """Pad to a square, resize, window, normalise.
+    """One view without chance: pad to a square, resize, window, normalise.
 
     Every image is padded, pictures too (with black): ImageNet's centre crop would cut what a diagnosis may hang on.
     What a pixel means follows from its dtype, see `radnet.views.pixels`.

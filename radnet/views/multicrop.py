@@ -27,7 +27,7 @@ from radnet.views.window import RandomWindow, WindowPolicy
 
 @dataclass(frozen=True)
 class MultiCropViews(ViewRecipe):
-    """Global views first, then local ones: arrays of two sizes.
+    """Two global views, then local ones, of two sizes: DINO on CT.
 
     Attributes:
         size: Side of a global view in pixels.

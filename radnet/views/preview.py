@@ -130,7 +130,9 @@ def _row(row: Shown, recipe: ViewRecipe) -> Pictures.Image:
     seen = remembering.drawn if remembering is not None else []
     labels = [_window_label(seen[number] if number < len(seen) else None, row.image) for number in range(len(views))]
     height = CELL_PX + _CAPTION_PX
-    cells = [_cell(_look(row.image, row.caption), row.caption.split(", "), CELL_PX)]
+    look, seen_through = _look(row.image, row.caption)
+    rows, columns = row.image.shape[:2]
+    cells = [_cell(look, [row.caption, f"{seen_through}, {columns} x {rows} px"], CELL_PX, fill=True)]
     small: list[Pictures.Image] = []
     for number, (view, label) in enumerate(zip(views, labels, strict=True)):
         picture = _as_picture(view, recipe)
@@ -144,7 +146,7 @@ def _row(row: Shown, recipe: ViewRecipe) -> Pictures.Image:
         if second is not None:
             column.paste(second, (0, height // 2))
         cells.append(column)
-    strip = Pictures.new("RGB", (sum(cell.width for cell in cells), height + _MARGIN_PX), _PAPER)
+    strip = Pictures.new("RGB", (sum(cell.width for cell in cells) + _MARGIN_PX, height + _MARGIN_PX), _PAPER)
     left = 0
     for cell in cells:
         strip.paste(cell, (left, 0))
@@ -152,12 +154,15 @@ def _row(row: Shown, recipe: ViewRecipe) -> Pictures.Image:
     return strip
 
 
-def _cell(picture: NDArray[np.uint8], lines_of_text: Sequence[str], side: int, lines: int = 2) -> Pictures.Image:
-    """A picture (Y, X) or (Y, X, 3), no larger than `side`, with its caption under it."""
-    scale = min(side / max(picture.shape[:2]), 1.0)
-    if scale < 1:
+def _cell(
+    picture: NDArray[np.uint8], lines_of_text: Sequence[str], side: int, lines: int = 2, fill: bool = False
+) -> Pictures.Image:
+    """A picture (Y, X) or (Y, X, 3), no larger than `side`, or as large, with its caption under it."""
+    scale = side / max(picture.shape[:2])
+    if scale < 1 or fill:
         shape = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
-        picture = np.asarray(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        picture = np.asarray(cv2.resize(picture, shape, interpolation=how), dtype=np.uint8)
     cell = Pictures.new("RGB", (side + _MARGIN_PX, side + 3 + lines * 15), _PAPER)
     place = ((_MARGIN_PX + side - picture.shape[1] + _MARGIN_PX) // 2, (side - picture.shape[0]) // 2)
     cell.paste(Pictures.fromarray(picture).convert("RGB"), (max(place[0], _MARGIN_PX), max(place[1], 0)))
@@ -168,14 +173,16 @@ def _cell(picture: NDArray[np.uint8], lines_of_text: Sequence[str], side: int, l
     return cell
 
 
-def _look(image: Image, caption: str) -> NDArray[np.uint8]:
-    """The slice as a radiologist sees it: in the window of its region; other images in their own range."""
+def _look(image: Image, caption: str) -> tuple[NDArray[np.uint8], str]:
+    """The slice as a radiologist sees it, and how: in the window of its region; other images in their own range."""
+    if image.dtype == np.uint8:
+        return np.asarray(image, dtype=np.uint8), "picture"
     own = own_levels(image, (0.5, 99.5))
     if own is None:
         center, width = _LOOKS.get(caption.split(",")[0], _SOFT_TISSUE)
         own = (center - width / 2, width)
-    grey = apply_levels(image, (own,))[0]
-    return (grey * 255).round().astype(np.uint8)
+    picture: NDArray[np.uint8] = (apply_levels(image, (own,))[0] * 255).round().astype(np.uint8)
+    return picture, _window_label((own,), image)
 
 
 def _as_picture(view: View, recipe: ViewRecipe) -> NDArray[np.uint8]:

@@ -38,7 +38,7 @@ _LUMA = np.array([0.2989, 0.587, 0.114], dtype=np.float32)
 
 @dataclass(frozen=True)
 class ReferenceStudyViews(ViewRecipe):
-    """Recipe of the views.
+    """Two views as the reference study made them, drawn for every view.
 
     Attributes:
         size: Side of a view in pixels.

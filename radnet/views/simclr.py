@@ -22,7 +22,7 @@ from radnet.views.window import RandomWindow, WindowPolicy
 
 @dataclass(frozen=True)
 class SimclrViews(ViewRecipe):
-    """Recipe of the views.
+    """Two views of a slice that shall attract each other: SimCLR on CT.
 
     Attributes:
         size: Side of a view in pixels.
