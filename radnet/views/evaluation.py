@@ -57,7 +57,7 @@ class EvaluationView(ViewRecipe):
         require(
             not isinstance(self.window, RandomWindow),
             "the window is the same for every slice, not random",
-            describe_window(self.window)["policy"],
+            "random",
             self.where,
             "Use the policy fixed, multi or minmax",
         )
