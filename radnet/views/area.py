@@ -6,7 +6,6 @@ The order of the sums is OpenCV's, so the rounded values are the same.
 """
 
 import functools
-import math
 from typing import Any
 
 import cv2
@@ -32,7 +31,7 @@ def shrink(image: NDArray[Any], size: int) -> NDArray[Any]:
     whole = rows % size == 0 and columns % size == 0  # OpenCV has a fast way of its own for whole factors
     if image.dtype == np.uint8 or whole:
         return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
-    turned = cv2.transpose(np.ascontiguousarray(image)).astype(np.float32)
+    turned = cv2.transpose(image).astype(np.float32)
     narrow = cv2.transpose(_weights(columns, size) @ turned)
     small: NDArray[np.float32] = _weights(rows, size) @ narrow
     np.rint(small, out=small)
@@ -43,23 +42,20 @@ def shrink(image: NDArray[Any], size: int) -> NDArray[Any]:
 def _weights(source: int, target: int) -> Any:
     """How much of each source pixel a target pixel holds: a sparse float32 matrix (target, source)."""
     scale = source / target
-    values: list[float] = []
-    columns: list[int] = []
-    starts = [0]
-    for index in range(target):
-        low, high = index * scale, (index + 1) * scale
-        cell = min(scale, source - low)
-        first, last = math.ceil(low), min(math.floor(high), source - 1)
-        first = min(first, last)
-        if first - low > _SLIVER_PX:
-            values.append((first - low) / cell)
-            columns.append(first - 1)
-        for column in range(first, last):
-            values.append(1 / cell)
-            columns.append(column)
-        if high - last > _SLIVER_PX:
-            values.append(min(high - last, 1.0, cell) / cell)
-            columns.append(last)
-        starts.append(len(values))
-    arrays = (np.array(values, np.float32), np.array(columns, np.int32), np.array(starts, np.int32))
-    return sparse.csr_array(arrays, shape=(target, source))
+    low = np.arange(target) * scale
+    high = np.arange(1, target + 1) * scale
+    cell = np.minimum(scale, source - low)
+    last = np.minimum(np.floor(high), source - 1)
+    first = np.minimum(np.ceil(low), last)
+    # entry 0 is the part of a pixel before the whole ones, then come these, then the part of a pixel after them
+    entry = np.arange(int((last - first).max()) + 2)[None, :]
+    after = (last - first + 1)[:, None]
+    before_px, after_px = first - low, np.minimum(np.minimum(high - last, 1.0), cell)
+    parts = np.where(entry < after, 1.0, np.where(entry == after, after_px[:, None], 0.0))
+    parts[:, 0] = before_px
+    parts[parts <= _SLIVER_PX] = 0
+    used = parts > 0
+    values = (parts / cell[:, None]).astype(np.float32)[used]
+    columns = (first[:, None] - 1 + entry).astype(np.int32)[used]
+    starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int32)
+    return sparse.csr_array((values, columns, starts), shape=(target, source))

@@ -12,7 +12,7 @@ from radnet.views.geometry import pad_to_square, resize
 from radnet.views.pixels import Image, checked, own_levels
 from radnet.views.recipe import View, ViewRecipe
 from radnet.views.settings import recipe_of, require
-from radnet.views.window import FixedWindow, RandomWindow, WindowPolicy, apply_levels, describe_window, window_policy
+from radnet.views.window import FixedWindow, RandomWindow, WindowPolicy, apply_levels, window_policy
 
 UINT16_PERCENTILES = (0.5, 99.5)
 """What of a uint16 image becomes 0 and 1: a marker of lead or one hot pixel must not darken the rest."""
