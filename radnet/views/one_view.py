@@ -126,10 +126,11 @@ def to_grey(
     tone: Tone,
     out: NDArray[np.float32],
 ) -> None:
-    """Noise, window, tone and normalisation of one channel, in the memory of the result.
+    """Noise, window, tone and normalisation of one channel: one multiply-add and one cut.
 
-    x = view + sigma * noise; grey = cut((x - low) / width); grey = cut((grey^gamma - 0.5) * gain + 0.5 + offset);
-    out = (grey - mean) / std, where cut is to [0, 1].
+    In full: x = view + sigma * noise; grey = cut((x - low) / width); grey = cut((grey^gamma - 0.5) * gain + 0.5 +
+    offset); out = (grey - mean) / std, where cut is to [0, 1]. Without gamma every step is affine or a cut, and the
+    gain is not negative, so all of them are one line y = a * x + c between the values that the two cuts leave.
 
     Args:
         view: int16, uint16 or uint8, (S, S).
@@ -137,24 +138,40 @@ def to_grey(
         sigma: Standard deviation of the noise in pixel values.
         level: (low, width) in pixel values.
         tone: See `Tone`.
-        out: float32, (S, S), overwritten.
+        out: float32, (S, S), C-contiguous, overwritten.
     """
     low, width = level
-    if noise is None:
-        out[...] = view
+    lift = 0.5 - 0.5 * tone.gain + tone.offset
+    bottom, top = (_normalised(min(max(grey, 0.0), 1.0), tone) for grey in (lift, tone.gain + lift))
+    if tone.gamma == 1:
+        slope = tone.gain / (width * tone.std)
+        _affine(view, noise, sigma, slope, _normalised(lift, tone) - low * slope, out)
     else:
-        np.multiply(noise, np.float32(sigma), out=out)
-        out += view
-    out -= np.float32(low)
-    out /= np.float32(width)
-    np.clip(out, 0, 1, out=out)
-    if tone.gamma != 1:
+        _affine(view, noise, sigma, 1 / width, -low / width, out)
+        np.clip(out, 0, 1, out=out)
         np.power(out, np.float32(tone.gamma), out=out)
-    out *= np.float32(tone.gain)
-    out += np.float32(0.5 - 0.5 * tone.gain + tone.offset)
-    np.clip(out, 0, 1, out=out)
-    out -= np.float32(tone.mean)
-    out /= np.float32(tone.std)
+        out *= np.float32(tone.gain / tone.std)
+        out += np.float32(_normalised(lift, tone))
+    np.clip(out, np.float32(bottom), np.float32(top), out=out)
+
+
+def _normalised(grey: float, tone: Tone) -> float:
+    return (grey - tone.mean) / tone.std
+
+
+def _affine(
+    view: NDArray[Any],
+    noise: NDArray[np.float32] | None,
+    sigma: float,
+    slope: float,
+    constant: float,
+    out: NDArray[np.float32],
+) -> None:
+    """Set out = slope * (view + sigma * noise) + constant, in one pass of OpenCV."""
+    other, weight = (view, 0.0) if noise is None else (noise, slope * sigma)
+    made = cv2.addWeighted(view, slope, other, weight, constant, dst=out, dtype=cv2.CV_32F)
+    if made is not out:  # OpenCV took memory of its own
+        out[...] = made
 
 
 def check_range(name: str, pair: tuple[float, float], limit: float, where: str) -> None:
