@@ -108,7 +108,7 @@ def _sample(descriptor: int, file_bytes: int, row: Mapping[str, Any]) -> Iterato
 def _pixels(kind: str, data: bytes, row: Mapping[str, Any]) -> Iterator[str]:
     image_format = (row.get("image_format") or "b2nd") if kind == "image" else "b2nd"
     try:
-        pixels = decode(data) if image_format == "b2nd" else _picture(data)
+        pixels = decode(data) if image_format == "b2nd" else decode_picture(data)
     except DamagedFrameError as error:
         yield f"its {kind} cannot be decoded: {error}"
         return
@@ -129,14 +129,20 @@ def _pixels(kind: str, data: bytes, row: Mapping[str, Any]) -> Iterator[str]:
         yield "its pixels are not the ones that content_hash stands for"
 
 
-def _picture(data: bytes) -> Pixels:
+def decode_picture(data: bytes) -> Pixels:
+    """The pixels of a JPEG or PNG file, (Y, X) or (Y, X, 3) in OpenCV's order blue, green, red.
+
+    Raises:
+        DamagedFrameError: It cannot be read.
+    """
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise DamagedFrameError("not a readable picture") from error
     if pixels is None or pixels.size > 3 * MAX_VALUES:
         raise DamagedFrameError("not a readable picture")
-    return np.asarray(pixels)
+    picture: Pixels = np.asarray(pixels)  # type: ignore[assignment]
+    return picture
 
 
 def _about(data: bytes, row: Mapping[str, Any]) -> Iterator[str]:
