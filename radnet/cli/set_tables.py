@@ -9,6 +9,9 @@ from radnet.shards.diff import Difference
 from radnet.shards.manifest import Manifest
 from radnet.shards.problems import Problem
 
+MOST_VALUES = 12
+"""So many values of a heading have a line of their own; scans have hundreds of sizes."""
+
 
 def problems_table(problems: Sequence[Problem], title: str) -> Table:
     """One line a problem."""
@@ -28,10 +31,14 @@ def census_table(census: Census) -> Table:
     for column in ("slices", "series", "patients"):
         table.add_column(column, justify="right")
     for heading, values in census.by.items():
-        for number, (value, count) in enumerate(values.items()):
+        for number, (value, count) in enumerate(list(values.items())[:MOST_VALUES]):
             last = number == len(values) - 1
             numbers = (str(count.slices), str(count.series), str(count.patients))
             table.add_row(heading if number == 0 else "", value, *numbers, end_section=last)
+        if len(values) > MOST_VALUES:
+            rest = list(values.values())[MOST_VALUES:]
+            slices, series = sum(count.slices for count in rest), sum(count.series for count in rest)
+            table.add_row("", f"{len(rest)} others (--json)", str(slices), str(series), "", end_section=True)
     return table
 
 

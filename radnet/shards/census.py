@@ -16,6 +16,10 @@ from radnet.shards.shard_set import COPY_AGAIN
 
 THICKNESS_BINS_MM = (1.0, 2.0, 3.0, 5.0)
 UNKNOWN = "unknown"
+HEADINGS = (
+    "region", "split", "modality", "manufacturer", "kernel", "slice thickness", "slice size", "source", "lossy",
+    "synthetic", "note",
+)  # fmt: skip
 _SERIES_COLUMNS = [
     "series_key", "patient_key", "split", "body_region", "modality", "manufacturer", "kernel", "slice_thickness_mm",
     "rows", "columns", "source", "lossy", "synthetic", "notes",
@@ -99,10 +103,10 @@ def _count(index: Path) -> dict[str, dict[str, Count]]:
                 slices[place] += group["count_all"]
                 series[place].add(group["series_key"])
                 patients[place].add(group["patient_key"])
-    by: dict[str, dict[str, Count]] = defaultdict(dict)
+    by: dict[str, dict[str, Count]] = {heading: {} for heading in HEADINGS if any(h == heading for h, _ in slices)}
     for place in sorted(slices, key=lambda place: (-slices[place], place)):
         by[place[0]][place[1]] = Count(slices[place], len(series[place]), len(patients[place]))
-    return dict(by)
+    return by
 
 
 def _places(group: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from radnet.errors import RadnetError, UsageError
@@ -14,7 +15,7 @@ from radnet.hashing import canonical_json
 from radnet.scans.sources import Reject
 from radnet.shards.copying import Copier, carried, place_of, require_output, rows_in_order, write_set
 from radnet.shards.manifest import Manifest
-from radnet.shards.shard_set import ShardSet
+from radnet.shards.shard_set import COPY_AGAIN, ShardSet
 from radnet.shards.writer import DEFAULT_SHARD_BYTES, Sample
 
 IN_TWO_SETS = "in_two_sets"
@@ -148,6 +149,11 @@ def _ordered(source: ShardSet, number: int) -> Iterator[tuple[tuple[str, str, in
 
 def _rejects(source: ShardSet) -> Iterator[Reject]:
     """The rejects of a set; it holds no paths."""
-    for row in pq.read_table(source.path / source.manifest.rejects.file).to_pylist():
+    file = source.path / source.manifest.rejects.file
+    try:
+        rows = pq.read_table(file).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise RadnetError("The table of rejects cannot be read", file=file, fix=COPY_AGAIN) from error
+    for row in rows:
         slices = row.get("slices") or 0
         yield Reject("", row["file_key"], row["reason"], row["sentence"], files=row["files"], slices=slices)
