@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,10 +106,22 @@ def choose_slices(index: Path, columns: int, split: str | None, seed: int) -> di
         # every patient's first series comes before anybody's second
         ranked = [(rank, *item) for items in by_patient.values() for rank, item in enumerate(sorted(items))]
         order = [(series, count) for _, _, series, count in sorted(ranked)]
-        for column in range(columns):
-            series, count = order[column % len(order)]
-            chosen.setdefault((series, int((column + 0.5) / columns * count)), (region, column))
+        for column in range(min(columns, sum(count for _, count in order))):
+            share = (column + 0.5) / columns
+            chosen[_next_slice(order, column, share, chosen)] = (region, column)
     return chosen
+
+
+def _next_slice(
+    order: Sequence[tuple[str, int]], column: int, share: float, taken: Container[tuple[str, int]]
+) -> tuple[str, int]:
+    """The slice nearest to this share of the height that is not shown yet, in the next series that has one."""
+    for step in range(len(order)):
+        series, count = order[(column + step) % len(order)]
+        for number in sorted(range(count), key=lambda number: abs(number + 0.5 - share * count)):
+            if (series, number) not in taken:
+                return series, number
+    raise ValueError("more slices are asked for than there are")
 
 
 def _drawn(series: str, seed: int) -> bytes:
@@ -179,7 +191,7 @@ def _caption(cell: _Cell) -> tuple[str, str]:
     thickness = row["slice_thickness_mm"] or row["spacing_z_mm"]
     spacing = f"{thickness:g} mm" if thickness else "? mm"
     first = f"{row['body_region'].replace('_', ' ')}, {row['split']}"
-    return first, f"{row['rows']} x {row['columns']}, {spacing}, no. {row['slice'] + 1} of {row['slices']}"
+    return first, f"{row['rows']} x {row['columns']}, {spacing}, {row['slice'] + 1}/{row['slices']}"
 
 
 def grey_of(pixels: NDArray[Any], window: str) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from sets_for_tests import damaged_manifest, shard_files
 
 from radnet.errors import RadnetError, UsageError
 from radnet.shards import ShardSet
@@ -11,6 +10,7 @@ from radnet.shards.diff import diff_sets
 from radnet.shards.merge import merge_sets
 from radnet.shards.subset import Selection, draw_patients, subset_set
 from radnet.shards.verify import verify_set
+from tests.shards.sets_for_tests import damaged_manifest, shard_files
 
 
 def _bytes(directory: Path) -> dict[str, bytes]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sets_for_tests import damaged_manifest, shard_files
 
 from radnet.errors import UsageError
 from radnet.hashing import sha256_of_file
 from radnet.shards.verify import Verification, verify_set
+from tests.shards.sets_for_tests import damaged_manifest, shard_files
 
 
 @pytest.fixture
