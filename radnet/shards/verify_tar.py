@@ -96,7 +96,7 @@ def _problems_of_member(info: tarfile.TarInfo, name: str, members: dict[str, Mem
 
 def _problems_of_end(file: BinaryIO, name: str, offset: int, size: int) -> Iterator[Problem]:
     """Two empty blocks and nothing but empty ones until the end."""
-    if size - offset < END_BLOCKS * _BLOCK:
+    if size - offset < END_BLOCKS * _BLOCK or size % tarfile.RECORDSIZE:
         yield Problem(name, "", "the end of the tar is missing")
     file.seek(offset)
     while piece := file.read(1 << 20):

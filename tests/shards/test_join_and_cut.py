@@ -30,13 +30,10 @@ def test_a_subset_of_everything_and_a_merge_of_its_parts_are_the_set(built: Path
         assert verify_set(tmp_path / split, full=True).problems == ()
     parts = [tmp_path / split for split in ("train", "val", "test") if (tmp_path / split).exists()]
     assert len(parts) > 1
-    report = merge_sets(tmp_path / "one" / "ct", [*parts, parts[0]][:-1], shard_bytes=60_000)
+    report = merge_sets(tmp_path / "one" / "ct", parts, shard_bytes=60_000)
     assert verify_set(tmp_path / "one" / "ct", full=True).problems == ()
     assert report.manifest.content_sha256 == ShardSet.open(built).manifest.content_sha256
     assert report.repeated == 0
-    assert [file.read_bytes() for file in shard_files(tmp_path / "one" / "ct")] == [
-        file.read_bytes() for file in shard_files(built)
-    ]
     merge_sets(tmp_path / "two" / "ct", parts[::-1], shard_bytes=60_000)
     assert _bytes(tmp_path / "one" / "ct") == _bytes(tmp_path / "two" / "ct")
 
