@@ -74,7 +74,7 @@ class Copier:
     def __enter__(self) -> "Copier":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: object) -> None:
         for _, file in self._open.values():
             file.close()
 
