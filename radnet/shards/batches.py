@@ -53,6 +53,11 @@ class Assemble:
     dtype: str | None = None
 
     def __call__(self, samples: Iterable[tuple[Ticket, Sequence[NDArray[np.floating[Any]]]]]) -> Iterator[Batch]:
+        """Batches of so many samples; the last ones that fill none are dropped.
+
+        Raises:
+            ValueError: Views of one batch differ in shape.
+        """
         tensors: list[torch.Tensor] = []
         rows: list[int] = []
         for ticket, views in samples:
@@ -70,10 +75,10 @@ class Assemble:
 
 
 def _empty(shape: tuple[int, ...], dtype: str) -> torch.Tensor:
-    """A tensor to be filled; in a loader worker in shared memory, so that the queue sends a handle and copies nothing."""
+    """A tensor to be filled; in a loader worker in shared memory, so that only a handle travels."""
     kind: torch.dtype = getattr(torch, dtype)
     if get_worker_info() is None:
         return torch.empty(shape, dtype=kind)
     # torch's own default_collate allocates in this way; a tensor of no storage then looks at it
-    storage = torch.UntypedStorage._new_shared(int(np.prod(shape)) * kind.itemsize, device="cpu")
+    storage = torch.UntypedStorage._new_shared(int(np.prod(shape)) * kind.itemsize, device="cpu")  # type: ignore[no-untyped-call]
     return torch.empty(0, dtype=kind).set_(storage, 0, shape)  # type: ignore[call-overload,no-any-return]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from radnet.errors import RadnetError, UsageError, did_you_mean
 from radnet.hashing import sha256_of_file
+from radnet.shards.cache import DEFAULT_CACHE_BYTES
 from radnet.shards.codec import DamagedFrameError
 from radnet.shards.locations import IMAGE_FORMATS, Locations, read_key, read_locations, read_splits
 from radnet.shards.manifest import Manifest, ShardFile, read_manifest
@@ -19,6 +20,7 @@ from radnet.shards.pictures import Image, decode_image
 from radnet.shards.splits import SPLITS
 
 MAX_OPEN_SHARDS = 64
+REMOTE = ("http://", "https://", "pipe:")
 COPY_AGAIN = "Copy the set again from its source, or build it again"
 
 
@@ -33,13 +35,23 @@ class ShardSet:
         self._descriptors: OrderedDict[str, int] = OrderedDict()
 
     @classmethod
-    def open(cls, path: Path | str) -> "ShardSet":
+    def open(cls, path: Path | str, *, cache: Path | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES) -> "ShardSet":
         """Open a set after a quick check: manifest and tables there, every shard there with its size.
+
+        Args:
+            path: Directory of the set, `http://…`, `https://…`, or a `pipe:` command in which `{file}` stands for the
+                name of a file. A command is run by the shell: take it from nobody you do not trust.
+            cache: Directory for the files of a set that is not local; see `radnet.shards.cache`.
+            cache_bytes: Shards in the cache take no more than this.
 
         Raises:
             UsageError: `path` is no finished shard set.
             RadnetError: A file is missing or has another size than the manifest says.
         """
+        if isinstance(path, str) and path.startswith(REMOTE):
+            from radnet.shards.remote import open_remote  # it builds on this module
+
+            return open_remote(path, cache, cache_bytes)
         path = Path(path)
         if not path.is_dir():
             raise UsageError(
@@ -138,7 +150,7 @@ class ShardSet:
         """
         if self._masks.offset[row] < 0:
             return None
-        return self._read(self._masks, row)  # type: ignore[return-value]
+        return self._read(self._masks, row)
 
     @cached_property
     def _images(self) -> Locations:
