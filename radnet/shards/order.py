@@ -3,7 +3,7 @@
 The number of loader workers has no part in it, so a run can be continued on another machine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,14 +48,59 @@ class BatchOrder:
             )
 
     @property
+    def population(self) -> int:
+        """Positions that `epoch` may name: 0 to this, exclusive."""
+        return self.samples
+
+    @property
     def batches_per_epoch(self) -> int:
         """Batches an epoch, the same on every rank; the few samples that fill no batch wait for another epoch."""
         return self.samples // (self.batch_size * self.world_size)
 
     def epoch(self, epoch: int) -> NDArray[np.int64]:
         """Positions 0…samples-1 of one epoch, shape (batches_per_epoch, world_size, batch_size)."""
+        positions = self._positions(epoch)
+        used = positions[: self.batches_per_epoch * self.world_size * self.batch_size]
+        return used.reshape(self.batches_per_epoch, self.world_size, self.batch_size)
+
+    def _positions(self, epoch: int) -> NDArray[np.int64]:
         positions = np.arange(self.samples, dtype=np.int64)
         if self.shuffle:
             np.random.default_rng([self.seed, epoch]).shuffle(positions)
-        used = positions[: self.batches_per_epoch * self.world_size * self.batch_size]
-        return used.reshape(self.batches_per_epoch, self.world_size, self.batch_size)
+        return positions
+
+
+@dataclass(frozen=True, eq=False)
+class WindowedOrder(BatchOrder):
+    """Shards in a new order every epoch, and samples shuffled within windows of so many shards.
+
+    A sample mixes only with those of its window, so a small cache or a slow disk reads each shard about once an
+    epoch. All ranks walk through the same window at the same time.
+
+    Attributes:
+        shard_of: Shard of every position, int32, (samples,).
+        window_shards: Shards a window.
+
+    Raises:
+        UsageError: The window is empty.
+        ValueError: `shard_of` does not fit `samples`.
+    """
+
+    shard_of: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32), repr=False)
+    window_shards: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window_shards < 1:
+            raise UsageError("window_shards must be at least 1", seen=self.window_shards, fix="Raise window_shards")
+        if len(self.shard_of) != self.samples:
+            raise ValueError(f"shards of {len(self.shard_of)} positions but {self.samples} samples")
+
+    def _positions(self, epoch: int) -> NDArray[np.int64]:
+        if not self.shuffle:
+            return super()._positions(epoch)
+        generator = np.random.default_rng([self.seed, epoch])
+        shards, number = np.unique(self.shard_of, return_inverse=True)  # only shards that take part fill windows
+        window = generator.permutation(len(shards)) // self.window_shards
+        positions = generator.permutation(self.samples)
+        return positions[np.argsort(window[number[positions]], kind="stable")]

@@ -3,7 +3,6 @@
 import os
 import zlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -13,22 +12,16 @@ from numpy.typing import NDArray
 
 from radnet.errors import RadnetError, UsageError, did_you_mean
 from radnet.hashing import sha256_of_file
-from radnet.shards.codec import DamagedFrameError, decode
-from radnet.shards.manifest import Manifest, read_manifest
+from radnet.shards.cache import DEFAULT_CACHE_BYTES
+from radnet.shards.codec import DamagedFrameError
+from radnet.shards.locations import IMAGE_FORMATS, Locations, read_key, read_locations, read_splits
+from radnet.shards.manifest import Manifest, ShardFile, read_manifest
+from radnet.shards.pictures import Image, decode_image
 from radnet.shards.splits import SPLITS
 
 MAX_OPEN_SHARDS = 64
+REMOTE = ("http://", "https://", "pipe:")
 COPY_AGAIN = "Copy the set again from its source, or build it again"
-
-
-@dataclass(frozen=True)
-class _Locations:
-    """Where one kind of member lies, one entry a row of the index; `offset` is -1 where a sample has none."""
-
-    shard: NDArray[np.int32]
-    offset: NDArray[np.int64]
-    size: NDArray[np.int64]
-    crc32: NDArray[np.int64]
 
 
 class ShardSet:
@@ -42,13 +35,23 @@ class ShardSet:
         self._descriptors: OrderedDict[str, int] = OrderedDict()
 
     @classmethod
-    def open(cls, path: Path | str) -> "ShardSet":
+    def open(cls, path: Path | str, *, cache: Path | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES) -> "ShardSet":
         """Open a set after a quick check: manifest and tables there, every shard there with its size.
+
+        Args:
+            path: Directory of the set, `http://…`, `https://…`, or a `pipe:` command in which `{file}` stands for the
+                name of a file. A command is run by the shell: take it from nobody you do not trust.
+            cache: Directory for the files of a set that is not local; see `radnet.shards.cache`.
+            cache_bytes: Shards in the cache take no more than this.
 
         Raises:
             UsageError: `path` is no finished shard set.
             RadnetError: A file is missing or has another size than the manifest says.
         """
+        if isinstance(path, str) and path.startswith(REMOTE):
+            from radnet.shards.remote import open_remote  # it builds on this module
+
+            return open_remote(path, cache, cache_bytes)
         path = Path(path)
         if not path.is_dir():
             raise UsageError(
@@ -86,17 +89,24 @@ class ShardSet:
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """One row a sample; see `shards/README.md` for the columns.
+        """One row a sample with all columns, for tasks and tables; streaming does without it.
+
+        See `shards/README.md` for the columns.
 
         Raises:
             RadnetError: The file is not the one that the manifest describes.
         """
+        return pd.read_parquet(self._index_file)
+
+    @cached_property
+    def _index_file(self) -> Path:
+        """The index, after its hash was checked once."""
         file = self.path / self.manifest.index.file
         if sha256_of_file(file) != self.manifest.index.sha256:
             raise RadnetError(
                 "The index is damaged: its hash is not the one in the manifest", file=file, fix=COPY_AGAIN
             )
-        return pd.read_parquet(file)
+        return file
 
     def rows(self, split: str | None = None) -> NDArray[np.int64]:
         """Row numbers of one split ("train", "val", "test"), or of all samples.
@@ -108,22 +118,29 @@ class ShardSet:
             return np.arange(len(self), dtype=np.int64)
         if split not in SPLITS:
             raise UsageError("No such split", seen=split, fix=did_you_mean(split, SPLITS))
-        return np.flatnonzero(self.index["split"] == split).astype(np.int64)
+        return np.flatnonzero(self._splits == SPLITS.index(split)).astype(np.int64)
 
     def prepare_for_workers(self) -> None:
-        """Load what `read_image` needs, so that forked workers share it instead of loading it each."""
+        """Load what `read_image` needs, so that forked workers share it instead of loading it each.
+
+        Raises:
+            RadnetError: The index is damaged or names places that cannot be.
+        """
         _ = self._images
 
-    def read_image(self, row: int) -> NDArray[np.int16]:
-        """HU of one slice, int16, shape (Y, X).
+    def read_image(self, row: int) -> Image:
+        """One image: int16 Hounsfield units (Y, X), uint16 arbitrary units (Y, X), or a uint8 picture.
+
+        A picture is grey (Y, X) or RGB (Y, X, 3). The dtype says the unit; CT is always int16.
 
         Raises:
             RadnetError: The shard is missing, cut or damaged at this sample.
         """
-        image = self._read(self._images, row)
-        if image.dtype != np.int16:
-            raise self._damaged(row, f"int16 was expected and {image.dtype} is there")
-        return image  # type: ignore[return-value]
+        return self._read(self._images, row)
+
+    def shard_of(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Number of the shard that holds each row, int32, (N,)."""
+        return self._images.shard[rows]
 
     def read_mask(self, row: int) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
         """Mask of one slice, uint8 or uint16, shape (Y, X); None where the sample has none.
@@ -133,31 +150,24 @@ class ShardSet:
         """
         if self._masks.offset[row] < 0:
             return None
-        return self._read(self._masks, row)  # type: ignore[return-value]
+        return self._read(self._masks, row)
 
     @cached_property
-    def _images(self) -> _Locations:
-        return self._locations("image")
+    def _images(self) -> Locations:
+        return read_locations(self._index_file, self.manifest, "image")
 
     @cached_property
-    def _masks(self) -> _Locations:
-        return self._locations("mask")
+    def _masks(self) -> Locations:
+        return read_locations(self._index_file, self.manifest, "mask")
 
-    def _locations(self, member: str) -> _Locations:
-        names = [shard.file for shard in self.manifest.shards]
-        numbers = {
-            what: self.index[f"{member}_{what}"].fillna(-1).to_numpy(dtype=np.int64)
-            for what in ("offset", "bytes", "crc32")
-        }
-        # numbers of shards instead of their names: a few bytes a sample, and shared by forked workers
-        shard = np.asarray(pd.Categorical(self.index["shard"], categories=names).codes, dtype=np.int32)
-        return _Locations(shard, numbers["offset"], numbers["bytes"], numbers["crc32"])
+    @cached_property
+    def _splits(self) -> NDArray[np.uint8]:
+        return read_splits(self._index_file, self.manifest)
 
-    def _read(self, members: _Locations, row: int) -> NDArray[np.int16] | NDArray[np.uint8] | NDArray[np.uint16]:
+    def _read(self, members: Locations, row: int) -> Image:
         size = int(members.size[row])
         try:
-            descriptor = self._descriptor(self.manifest.shards[members.shard[row]].file)
-            data = os.pread(descriptor, size, int(members.offset[row]))
+            data = self._bytes(self.manifest.shards[members.shard[row]], int(members.offset[row]), size)
         except OSError as error:
             raise self._damaged(row, f"the shard cannot be read ({error.strerror})") from error
         if len(data) != size:
@@ -165,15 +175,20 @@ class ShardSet:
         if zlib.crc32(data) != members.crc32[row]:
             raise self._damaged(row, "its bytes are not the ones that were written (CRC-32)")
         try:
-            return decode(data)
+            return decode_image(data, IMAGE_FORMATS[members.format[row]])
         except DamagedFrameError as error:
             raise self._damaged(row, str(error)) from error
 
+    def _bytes(self, shard: ShardFile, offset: int, size: int) -> bytes:
+        return os.pread(self._descriptor(shard.file), size, offset)
+
+    def _shard_path(self, shard: ShardFile) -> Path:
+        return self.path / shard.file
+
     def _damaged(self, row: int, why: str) -> RadnetError:
-        entry = self.index.iloc[row]
         return RadnetError(
-            f"Sample {entry['key']} is damaged: {why}",
-            file=self.path / str(entry["shard"]),
+            f"Sample {read_key(self._index_file, row)} is damaged: {why}",
+            file=self._shard_path(self.manifest.shards[self._images.shard[row]]),
             fix="Copy the shard again from its source, or build the set again",
         )
 

@@ -15,52 +15,36 @@ in turn, so the sequence is the same for any W. Randomness of a view comes from 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
 import webdataset as wds
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from radnet.errors import RadnetError, UsageError
 from radnet.shards import codec
+from radnet.shards.batches import Assemble, Batch, Ticket
 from radnet.shards.order import BatchOrder
-from radnet.shards.shard_set import ShardSet
 
 Views = Callable[[NDArray[np.int16], np.random.Generator], Sequence[NDArray[np.floating[Any]]]]
-"""int16 HU (Y, X) and a generator -> float arrays (C, H, W), one a view."""
+"""A slice (int16 HU, or what the set holds) and a generator -> float arrays (C, H, W), one a view."""
+
+DTYPES = (None, "float32", "float16")
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One batch of one rank.
+class Source(Protocol):
+    """Where a stream reads: a `ShardSet` or a `ShardMix`."""
 
-    Attributes:
-        views: One tensor a view, each (B, C, H, W).
-        rows: int64, (B,): rows of the set's index.
-        epoch: Epoch the batch belongs to.
-        step: Number of the batch within its epoch, from 0.
-    """
+    def __len__(self) -> int: ...
 
-    views: list[torch.Tensor]
-    rows: torch.Tensor
-    epoch: int
-    step: int
+    def prepare_for_workers(self) -> None:
+        """Load what workers share."""
 
-    def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory; DataLoader calls it."""
-        return Batch([view.pin_memory() for view in self.views], self.rows, self.epoch, self.step)
-
-
-@dataclass(frozen=True)
-class _Ticket:
-    """One sample to be made: which row of the index, in which batch."""
-
-    row: int
-    epoch: int
-    step: int
+    def read_image(self, row: int) -> NDArray[Any]:
+        """One image."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +57,7 @@ class _OrderSource:
     epoch: int
     step: int
 
-    def __call__(self) -> Iterator[_Ticket]:
+    def __call__(self) -> Iterator[Ticket]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info is not None else (0, 1)
         produced, epoch, step = 0, self.epoch, self.step
@@ -82,7 +66,7 @@ class _OrderSource:
             for number in range(step, len(batches)):
                 if produced % workers == worker:
                     for position in batches[number, self.rank]:
-                        yield _Ticket(int(self.rows[position]), epoch, number)
+                        yield Ticket(int(self.rows[position]), epoch, number)
                 produced += 1
             epoch, step = epoch + 1, 0
 
@@ -91,25 +75,13 @@ class _OrderSource:
 class _MakeViews:
     """Second stage: a ticket becomes views."""
 
-    shards: ShardSet
+    shards: Source
     views: Views
     seed: int
 
-    def __call__(self, ticket: _Ticket) -> tuple[_Ticket, list[NDArray[np.floating[Any]]]]:
+    def __call__(self, ticket: Ticket) -> tuple[Ticket, list[NDArray[np.floating[Any]]]]:
         generator = np.random.default_rng([self.seed, ticket.epoch, ticket.row])
         return ticket, list(self.views(self.shards.read_image(ticket.row), generator))
-
-
-def _collate(samples: list[tuple[_Ticket, list[NDArray[np.floating[Any]]]]]) -> Batch:
-    """Last stage: samples of one batch become tensors."""
-    tickets = [ticket for ticket, _ in samples]
-    columns = zip(*(views for _, views in samples), strict=True)
-    return Batch(
-        views=[torch.from_numpy(np.stack(column)) for column in columns],
-        rows=torch.tensor([ticket.row for ticket in tickets]),
-        epoch=tickets[0].epoch,
-        step=tickets[0].step,
-    )
 
 
 @dataclass(frozen=True)
@@ -136,7 +108,7 @@ def start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-class Stream:
+class Stream(IterableDataset[Batch]):
     """Batches of one rank; each `for` runs to the end of the current epoch.
 
     Args:
@@ -148,6 +120,8 @@ class Stream:
         workers: Loader processes; 0 makes the batches in this process.
         pin_memory: Hand out batches in page-locked memory.
         prefetch: Batches that each worker makes ahead.
+        dtype: Type of the views, "float32" or "float16"; None keeps what the recipe gives. Half the bytes travel with
+            float16; convert on the device, as training does not compute in it by itself.
 
     Raises:
         ValueError: `rows` or `rank` do not fit the order.
@@ -155,7 +129,7 @@ class Stream:
 
     def __init__(
         self,
-        shards: ShardSet,
+        shards: Source,
         rows: NDArray[np.int64],
         views: Views,
         order: BatchOrder,
@@ -164,13 +138,17 @@ class Stream:
         workers: int = 0,
         pin_memory: bool = False,
         prefetch: int = 2,
+        dtype: str | None = None,
     ) -> None:
-        if len(rows) != order.samples:
-            raise ValueError(f"{len(rows)} rows but the order is of {order.samples} samples")
+        if len(rows) != order.population:
+            raise ValueError(f"{len(rows)} rows but the order is of {order.population} samples")
+        if dtype not in DTYPES:
+            raise UsageError("No such dtype of batches", seen=dtype, fix="float32 or float16")
         if not 0 <= rank < order.world_size:
             raise ValueError(f"rank {rank} of {order.world_size} ranks")
         self._shards, self._rows, self._views, self._order = shards, rows, views, order
         self._rank, self._workers, self._pin_memory, self._prefetch = rank, workers, pin_memory, prefetch
+        self._dtype = dtype
         self.epoch, self.step = 0, 0
         self._running: Iterator[Batch | _Failure] | None = None
 
@@ -201,8 +179,14 @@ class Stream:
         """The batches that are left of the current epoch.
 
         Raises:
+            UsageError: This is a worker of another DataLoader.
             RadnetError: A sample cannot be read; the position stays at its batch.
         """
+        if get_worker_info() is not None:
+            raise UsageError(
+                "A stream has its own workers and cannot run inside those of another DataLoader",
+                fix="Give workers= to the stream, and num_workers=0 to the DataLoader",
+            )
         epoch = self.epoch
         while self.epoch == epoch:
             batch = self._next_batch()
@@ -239,7 +223,7 @@ class Stream:
         pipeline = wds.DataPipeline(
             _OrderSource(order, self._rows, self._rank, self.epoch, self.step),
             wds.map(_MakeViews(self._shards, self._views, order.seed), handler=wds.reraise_exception),
-            wds.batched(order.batch_size, collation_fn=_collate, partial=False),
+            Assemble(order.batch_size, self._dtype),
             _failures_as_items,
         )
         loader: DataLoader[Batch | _Failure] = DataLoader(
