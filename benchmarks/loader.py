@@ -39,7 +39,7 @@ import radnet.views
 from radnet.scans.keys import KeyedHash
 from radnet.shards import BatchOrder, ShardSet, Stream, codec
 from radnet.shards.build import BuildSettings, build_shards
-from radnet.shards.stream import start_worker
+from radnet.shards.streams import start_worker
 
 WARM_BATCHES = 6
 PEER_SHARDS = 8

@@ -14,9 +14,10 @@ from radnet.scans.sources import Reject
 from radnet.shards.columns import stream_rows
 from radnet.shards.finish import finish_set
 from radnet.shards.manifest import MANIFEST, Manifest
+from radnet.shards.sample import Sample
 from radnet.shards.shard_set import COPY_AGAIN, ShardSet
 from radnet.shards.tables import MEMBERS
-from radnet.shards.writer import Sample, ShardWriter
+from radnet.shards.writer import ShardWriter
 
 _NOT_CARRIED = {
     "key", "shard", *(f"{member}_{what}" for member in MEMBERS for what in ("offset", "bytes", "crc32"))

@@ -14,8 +14,8 @@ from typing import BinaryIO
 from radnet.errors import RadnetError
 from radnet.scans.archive import Reject, SeriesSource, UnreadableSeries, read_series
 from radnet.shards.rows import AIR_ONLY, samples_of
+from radnet.shards.sample import Sample
 from radnet.shards.settings import BuildSettings
-from radnet.shards.writer import Sample
 
 AIR_SENTENCE = "Slices without any tissue: air, at most a part of the couch, or one value all over"
 

@@ -12,9 +12,9 @@ from radnet.errors import UsageError, did_you_mean
 from radnet.shards.columns import batches
 from radnet.shards.copying import Copier, require_output, rows_in_order, write_set
 from radnet.shards.manifest import Manifest
+from radnet.shards.sample import DEFAULT_SHARD_BYTES, Sample
 from radnet.shards.shard_set import ShardSet
 from radnet.shards.splits import SPLITS
-from radnet.shards.writer import DEFAULT_SHARD_BYTES, Sample
 
 NOT_SELECTED = "not_selected"
 """Reason in `dropped_slices`: the slice is in the source and was not asked for."""
