@@ -1,0 +1,120 @@
+"""Sets over http and pipes: the same images, within the limit, and an error where a server misbehaves."""
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import radnet.shards
+from radnet.errors import RadnetError, UsageError
+from radnet.shards import ShardSet
+from radnet.shards.manifest import MANIFEST
+from radnet.shards.remote import open_remote
+from tests.shards.views_for_tests import PixelsAndChance
+
+QUICK = {"stall_s": 0.5, "tries": 2, "pause_s": 0.01}
+
+
+class Moody(SimpleHTTPRequestHandler):
+    """Serves files; one that ends in `bad` misbehaves as `mood` says."""
+
+    mood, bad = "", ".tar"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        mood = self.mood if self.path.endswith(self.bad) else ""
+        if mood == "missing":
+            self.send_error(404)
+        elif mood in ("drops", "stalls", "wrong"):
+            data = Path(self.translate_path(self.path)).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(bytes(len(data)) if mood == "wrong" else data[: len(data) // 2])
+            self.wfile.flush()
+            if mood == "stalls":
+                time.sleep(1.5)
+        else:
+            super().do_GET()
+
+
+@pytest.fixture
+def site(built: Path, tmp_path: Path) -> Iterator[tuple[str, type[Moody], Path]]:
+    root = shutil.copytree(built, tmp_path / "site", copy_function=shutil.copyfile)
+    handler = type("Handler", (Moody,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(root)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", handler, root
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def held(cache: Path) -> int:
+    return sum(path.stat().st_size for path in (cache / "shards").iterdir())
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_a_far_set_is_the_near_one_within_the_limit(
+    site: tuple[str, type[Moody], Path], shards: ShardSet, tmp_path: Path, pipe: bool
+) -> None:
+    url = f"pipe:cat {site[2]}/{{file}}" if pipe else site[0]
+    limit = 2 * max(shard.bytes for shard in shards.manifest.shards)
+    far = ShardSet.open(url, cache=tmp_path / "cache", cache_bytes=limit)
+    for row in (*range(len(shards)), 0):
+        assert np.array_equal(far.read_image(row), shards.read_image(row))
+        assert held(tmp_path / "cache") <= limit
+    near = radnet.shards.stream(shards, views=PixelsAndChance(), batch_size=4)
+    remote = radnet.shards.stream(far, views=PixelsAndChance(), batch_size=4, workers=2)
+    for a, b in zip(near, remote, strict=True):
+        assert a.rows.tolist() == b.rows.tolist()
+        assert (a.views[0] == b.views[0]).all()
+    remote.close()
+    assert held(tmp_path / "cache") <= limit
+    with pytest.raises(UsageError, match="at least"):
+        radnet.shards.stream(far, views=PixelsAndChance(), batch_size=4, window_shards=9)
+
+
+@pytest.mark.parametrize(
+    ("mood", "words"), [("missing", "404"), ("drops", "tried 2"), ("stalls", "timed out"), ("wrong", "Another file")]
+)
+def test_a_server_that_misbehaves(
+    site: tuple[str, type[Moody], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], mood: str, words: str
+) -> None:
+    url, handler, _ = site
+    far = open_remote(url, tmp_path / "cache", 10**9, **QUICK)
+    handler.mood = mood
+    with pytest.raises(RadnetError, match=words):
+        far.read_image(0)
+    assert "try 2 of 2" in capsys.readouterr().err
+    assert held(tmp_path / "cache") == 0
+    handler.mood = ""
+    assert far.read_image(0).shape == (64, 64)
+
+
+def test_a_pipe_that_stalls_or_fails(tmp_path: Path) -> None:
+    for command, words in (("exec sleep 60; : {file}", "nothing came"), ("false {file}", "could not be fetched")):
+        with pytest.raises(RadnetError, match=words):
+            open_remote(f"pipe:{command}", tmp_path / "cache", 10**9, **QUICK)
+    with pytest.raises(UsageError, match="file"):
+        open_remote("pipe:cat x", tmp_path / "cache", 10**9)
+
+
+def test_a_manifest_that_leads_elsewhere_and_a_small_limit(site: tuple[str, type[Moody], Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="largest shard"):
+        ShardSet.open(site[0], cache=tmp_path / "cache", cache_bytes=100)
+    manifest = json.loads((site[2] / MANIFEST).read_text())
+    manifest["shards"][0]["file"] = "../x"
+    (site[2] / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match="outside"):
+        ShardSet.open(site[0], cache=tmp_path / "cache")
