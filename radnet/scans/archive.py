@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from joblib import Parallel, delayed
 
 from radnet.console import progress
@@ -119,8 +118,7 @@ def read_series(source: SeriesSource) -> tuple[Scan, tuple[Reject, ...]]:
         UnreadableSeries: No scan can be made of it; its rejects stand for all files of the series.
     """
     volume = read_dicom_series(source) if source.kind == "dicom" else read_nifti(source)
-    turned, affine = to_canonical(volume.hu, volume.affine)
-    hu = np.asarray(turned, dtype=np.int16)
+    hu, affine = to_canonical(volume.voxels, volume.affine)
     if source.slice_labels and (volume.holes or len(hu) != source.slices):
         sentence = "A slice is missing, so the numbers in slices.csv do not fit any more"
         raise source.unreadable("slice_labels", sentence, volume.rejects)

@@ -11,6 +11,7 @@ from pydicom.uid import UID
 from radnet.scans.decoders import LOSSY_SYNTAXES, MAYBE_LOSSY_SYNTAXES, decoding_plugin
 from radnet.scans.dicom_file import open_dicom
 from radnet.scans.quiet import quiet_readers
+from radnet.scans.sizes import require_plausible_slice
 from radnet.scans.sources import RefusedError
 from radnet.scans.text import named_code, safe_text
 
@@ -120,13 +121,14 @@ def parse_header(dataset: Dataset) -> DicomHeader:
         plugin = decoding_plugin(UID(dataset.file_meta.TransferSyntaxUID), int(_number(dataset, "BitsStored") or 0))
         slope, intercept, declared = _rescaling(dataset)
         orientation = _orientation(dataset)
+        rows, columns = (int(_numbers(dataset, side, 1, "unreadable")[0]) for side in ("Rows", "Columns"))
         return DicomHeader(
             series_uid=_required_uid(dataset, "SeriesInstanceUID"),
             study_uid=_text(dataset, "StudyInstanceUID"),
             instance_uid=_text(dataset, "SOPInstanceUID"),
             patient_id=_patient_id(dataset),
-            rows=int(_numbers(dataset, "Rows", 1, "unreadable")[0]),
-            columns=int(_numbers(dataset, "Columns", 1, "unreadable")[0]),
+            rows=rows,
+            columns=columns,
             pixel_spacing_mm=_pixel_spacing_mm(dataset),
             orientation=orientation,
             position_mm=_numbers(dataset, "ImagePositionPatient", 3, "no_position"),
@@ -168,6 +170,8 @@ def _require_ct_slice(dataset: Dataset) -> None:
         raise RefusedError("modality", f"The modality is {named_code(modality)}, not CT")
     if sop_class.startswith(SECONDARY_CAPTURE):
         raise RefusedError("secondary_capture", "A secondary capture shows display grey levels, not Hounsfield units")
+    rows, columns = (int(_numbers(dataset, side, 1, "unreadable")[0]) for side in ("Rows", "Columns"))
+    require_plausible_slice(rows, columns)
     if (_number(dataset, "NumberOfFrames") or 1) > 1 or (sop_class != CT_STORAGE and sop_class.startswith(CT_STORAGE)):
         raise RefusedError("multi_frame", "Several frames in one file (enhanced CT) are not read")
     if sop_class and sop_class != CT_STORAGE:

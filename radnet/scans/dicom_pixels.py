@@ -14,6 +14,7 @@ from radnet.scans.dicom_file import open_dicom
 from radnet.scans.dicom_headers import DicomHeader, parse_header
 from radnet.scans.hounsfield import rescale
 from radnet.scans.quiet import quiet_readers
+from radnet.scans.sizes import require_bytes
 from radnet.scans.sources import RefusedError
 
 
@@ -23,13 +24,15 @@ class DicomSlice:
 
     Attributes:
         header: Its header.
-        hu: int16, shape (rows, columns).
+        values: int16 Hounsfield units, shape (rows, columns).
         notes: "padding", "clipped", "monochrome1".
+        removed: Keywords of the elements whose values do not enter a scan.
     """
 
     header: DicomHeader
-    hu: NDArray[np.int16]
+    values: NDArray[np.int16]
     notes: frozenset[str]
+    removed: tuple[str, ...] = ()
 
 
 def read_slice(path: Path) -> DicomSlice:
@@ -48,6 +51,9 @@ def read_slice(path: Path) -> DicomSlice:
     if "PixelData" not in dataset:  # where compressed pixels are cut off, the parser gives back nothing at all
         raise RefusedError("truncated", "The file ends before its pixel data is complete, or never had any")
     header = parse_header(dataset)
+    if header.plugin == "":
+        bits = header.rows * header.columns * int(dataset.get("BitsAllocated") or 0)
+        require_bytes(bits // 8, len(dataset.PixelData))
     stored = _stored_values(dataset, header)
     hu, clipped = rescale(stored, header.slope, header.intercept)
     with quiet_readers():
@@ -65,8 +71,6 @@ def _stored_values(dataset: Dataset, header: DicomHeader) -> NDArray[np.integer]
         try:
             stored = pixel_array(dataset, decoding_plugin=header.plugin)
         except ValueError as error:
-            if not syntax.is_encapsulated and _is_short(dataset, header):
-                raise RefusedError("truncated", "The pixel data is shorter than rows times columns") from error
             raise RefusedError("unreadable", "The pixel data does not agree with its header") from error
         except (RuntimeError, NotImplementedError) as error:
             sentence = f"The pixels ({syntax_name(syntax)}) are damaged, or of a variety that the decoder does not know"
@@ -76,11 +80,6 @@ def _stored_values(dataset: Dataset, header: DicomHeader) -> NDArray[np.integer]
     if stored.shape != (header.rows, header.columns):
         raise RefusedError("unreadable", "The decoded pixels do not have the rows and columns of the header")
     return stored
-
-
-def _is_short(dataset: Dataset, header: DicomHeader) -> bool:
-    needed_bits = header.rows * header.columns * int(dataset.get("BitsAllocated") or 0)
-    return len(dataset.PixelData) * 8 < needed_bits
 
 
 def _is_complete(dataset: Dataset) -> bool:

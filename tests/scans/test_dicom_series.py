@@ -14,7 +14,7 @@ def test_hu_order_and_affine(tmp_path: Path) -> None:
     for z, index in enumerate((1, 3, 0, 2)):
         assert np.array_equal(scan.voxels[z], stored[index] - 1024)
     assert scan.voxels.dtype == np.int16
-    assert scan.voxels.flags.c_contiguous
+    assert all(voxels.flags.c_contiguous for voxels in scan.voxels)
     # column steps go left (-x), row steps go posterior (-y): PixelSpacing is (rows, columns)
     expected = [[-0.75, 0, 0, 10], [0, -0.5, 0, 20], [0, 0, 2, 0], [0, 0, 0, 1]]
     assert np.allclose(scan.affine, expected, atol=1e-9)
