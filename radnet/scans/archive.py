@@ -20,10 +20,10 @@ from radnet.scans.metadata import MetadataTable, read_metadata
 from radnet.scans.nifti import NiftiHeader, is_nifti_name, read_nifti, read_nifti_header
 from radnet.scans.orientation import spacing_of, to_canonical
 from radnet.scans.scan import Scan
-from radnet.scans.sources import Inventory, RefusedError, Reject, SeriesSource, UnreadableSeries
+from radnet.scans.sources import Inventory, RefusedError, Reject, SeriesReading, SeriesSource, UnreadableSeries
 from radnet.scans.walk import ArchiveFile, walk_archive
 
-__all__ = ["Inventory", "Reject", "SeriesSource", "UnreadableSeries", "read_series", "take_inventory"]
+__all__ = ["Inventory", "Reject", "SeriesReading", "SeriesSource", "UnreadableSeries", "read_series", "take_inventory"]
 
 FILES_A_TASK = 64
 START_BYTES = 132
@@ -105,14 +105,14 @@ def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = Non
     return Inventory(tuple(sorted(series, key=lambda item: (item.patient_key, item.series_key))), rejects, seen)
 
 
-def read_series(source: SeriesSource) -> tuple[Scan, tuple[Reject, ...]]:
+def read_series(source: SeriesSource) -> SeriesReading:
     """Read one series.
 
     Args:
         source: From an inventory.
 
     Returns:
-        The scan, and the files of the series that were left out of it.
+        The scan, the files of the series that were left out of it, and the names of what was removed.
 
     Raises:
         UnreadableSeries: No scan can be made of it; its rejects stand for all files of the series.
@@ -137,7 +137,7 @@ def read_series(source: SeriesSource) -> tuple[Scan, tuple[Reject, ...]]:
         slice_labels=slice_labels.labels_by_slice(len(hu), source.labels, source.slice_labels),
         mask=mask,
     )
-    return scan, volume.rejects
+    return SeriesReading(scan, volume.rejects, volume.removed_tags)
 
 
 def _refusal_by_name(file: ArchiveFile, table: MetadataTable, tables: set[Path]) -> Refusal | None:

@@ -14,6 +14,7 @@ from radnet.scans.dicom_file import open_dicom
 from radnet.scans.dicom_headers import DicomHeader, parse_header
 from radnet.scans.hounsfield import rescale
 from radnet.scans.quiet import quiet_readers
+from radnet.scans.removed import removed_keywords
 from radnet.scans.sizes import require_bytes
 from radnet.scans.sources import RefusedError
 
@@ -54,12 +55,13 @@ def read_slice(path: Path) -> DicomSlice:
     if header.plugin == "":
         bits = header.rows * header.columns * int(dataset.get("BitsAllocated") or 0)
         require_bytes(bits // 8, len(dataset.PixelData))
+    removed = removed_keywords(dataset)
     stored = _stored_values(dataset, header)
     hu, clipped = rescale(stored, header.slope, header.intercept)
     with quiet_readers():
         padded = _has_padding(dataset, stored)
     marks = {"clipped": clipped, "padding": padded, "monochrome1": header.monochrome1}
-    return DicomSlice(header, hu, frozenset(name for name, met in marks.items() if met))
+    return DicomSlice(header, hu, frozenset(name for name, met in marks.items() if met), removed)
 
 
 def _stored_values(dataset: Dataset, header: DicomHeader) -> NDArray[np.integer]:

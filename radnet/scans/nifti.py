@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from radnet.scans.hounsfield import RealVoxels, Survey, blocks_of, rescale
 from radnet.scans.quiet import quiet_readers
+from radnet.scans.removed import removed_fields
 from radnet.scans.sizes import require_bytes, require_plausible_series
 from radnet.scans.sources import RefusedError, SeriesSource
 from radnet.scans.volume import Volume
@@ -92,7 +93,7 @@ def read_nifti(source: SeriesSource) -> Volume:
     except RefusedError as refused:
         raise source.unreadable(refused.reason, refused.sentence) from refused
     notes = {*voxels.notes, "clipped"} if clipped else voxels.notes
-    return Volume(hu.T, voxels.affine, tuple(sorted(notes)))
+    return Volume(hu.T, voxels.affine, tuple(sorted(notes)), removed_tags=dict.fromkeys(voxels.removed, 1))
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,14 @@ class NiftiVoxels:
         shape: Index order (I, J, K).
         affine: In mm, RAS+.
         notes: "no_orientation" where neither qform nor sform is set.
+        removed: Text fields of the header that hold something.
         proxy: Reads and scales what is asked of it.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     notes: frozenset[str]
+    removed: tuple[str, ...]
     proxy: ArrayLike
 
     def blocks(self) -> Iterator[tuple[int, NDArray[RealVoxels]]]:
@@ -138,7 +141,7 @@ def open_voxels(path: Path) -> Iterator[NiftiVoxels]:
         _require_size(image, path)
         placed = int(image.header["qform_code"]) > 0 or int(image.header["sform_code"]) > 0
         notes = frozenset() if placed else frozenset({"no_orientation"})
-        voxels = NiftiVoxels(shape, affine_mm(image), notes, image.dataobj)
+        voxels = NiftiVoxels(shape, affine_mm(image), notes, removed_fields(image.header), image.dataobj)
     try:
         yield voxels
     finally:

@@ -1,10 +1,11 @@
 """What passes between the inventory of an archive and the reading of its series."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from radnet.scans.scan import ScanTags
+from radnet.scans.scan import Scan, ScanTags
 
 
 class RefusedError(Exception):
@@ -111,6 +112,22 @@ class SeriesSource:
         if left:
             rejects = (*rejects, Reject(self.name, self.file_keys[0], reason, sentence, left))
         return UnreadableSeries(reason, sentence, rejects)
+
+
+@dataclass(frozen=True)
+class SeriesReading:
+    """What reading a series gave.
+
+    Attributes:
+        scan: The scan.
+        rejects: Files of the series that were left out of it.
+        removed_tags: DICOM keyword or NIfTI field -> number of files that held the element, whose value did not enter
+            the scan. Names only, never values. Identifiers that leave as keyed hashes count.
+    """
+
+    scan: Scan
+    rejects: tuple[Reject, ...]
+    removed_tags: Mapping[str, int]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def only_scan(root: Path, **options: object) -> Scan:
     """The one scan of an archive."""
     inventory = inventory_of(root, **options)
     assert len(inventory.series) == 1, inventory.rejects
-    return read_series(inventory.series[0])[0]
+    return read_series(inventory.series[0]).scan
 
 
 def refused(source: SeriesSource) -> UnreadableSeries:

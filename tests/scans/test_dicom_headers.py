@@ -59,7 +59,8 @@ def test_no_identifier_leaves_the_reader(tmp_path: Path) -> None:
     write_slice(root / f"{SECRET}_dir" / f"{SECRET}.dcm", Manufacturer="ACME", **IDENTIFYING, **UIDS)
     write_slice(root / f"{SECRET}2.dcm", **(IDENTIFYING | UIDS | {"Modality": "MR"}))
     inventory = inventory_of(root)
-    scan, rejects = read_series(inventory.series[0])
+    reading = read_series(inventory.series[0])
+    scan, rejects = reading.scan, reading.rejects
     out = pickle.dumps(scan) + repr(scan).encode()
     kept = [(reject.file_key, reject.reason, reject.sentence) for reject in (*inventory.rejects, *rejects)]
     out += repr(kept).encode() + repr(inventory.series[0].tags).encode()
@@ -160,7 +161,7 @@ def test_a_data_set_without_preamble_is_read(tmp_path: Path) -> None:
     dataset.SeriesInstanceUID = "1.2.3"
     with bare.open("wb") as file:
         pydicom.filewriter.write_dataset(_encoded(file), dataset)
-    scans = [read_series(source)[0] for source in inventory_of(tmp_path).series]
+    scans = [read_series(source).scan for source in inventory_of(tmp_path).series]
     assert len(scans) == 2
     assert (scans[0].voxels == scans[1].voxels).all()
 

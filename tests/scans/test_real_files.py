@@ -85,7 +85,8 @@ def test_the_whole_zoo_has_the_expected_outcome(zoo: Path) -> None:
         if source.name in {"oriented_series", "tiny_singleframe_ct"}:
             assert refused(source).reason == "not_hu"
         else:
-            scan, rejects = read_series(source)
+            reading = read_series(source)
+            scan, rejects = reading.scan, reading.rejects
             assert scan.voxels.min() < -500
             assert {reject.reason for reject in rejects} <= {"duplicate_slice", "conflicting_slice"}
 
@@ -144,7 +145,7 @@ def test_declared_series_keep_their_orientation(zoo: Path, tmp_path: Path) -> No
     shutil.copytree(zoo / "oriented_series", tmp_path / "o")
     shutil.copytree(zoo / "tiny_singleframe_ct", tmp_path / "t")
     (tmp_path / "metadata.csv").write_text("path,modality\no,CT\nt,CT\n")
-    scans = {source.name: read_series(source)[0] for source in inventory_of(tmp_path).series}
+    scans = {source.name: read_series(source).scan for source in inventory_of(tmp_path).series}
     header = pydicom.dcmread(zoo / "oriented_series" / "0.dcm")
     row = np.array(header.ImageOrientationPatient[:3], float) * [-1, -1, 1]
     directions = scans["o"].affine[:3, :3] / np.linalg.norm(scans["o"].affine[:3, :3], axis=0)
@@ -214,7 +215,7 @@ def test_all_ct_volumes_to_the_bit(shared_data: Path, tmp_path: Path) -> None:
         if not source.name.endswith("/ct.nii.gz"):
             assert refused(source).reason == "looks_like_mask"
             continue
-        scan, _ = read_series(source)
+        scan = read_series(source).scan
         values, affine = independent_lps(root / source.name)
         assert np.array_equal(scan.voxels, values)
         assert np.allclose(scan.affine, affine, atol=1e-4)
@@ -230,7 +231,8 @@ def test_all_ct_volumes_to_the_bit(shared_data: Path, tmp_path: Path) -> None:
 def test_dicom_series_agree_with_their_reference_masks(shared_data: Path, name: str) -> None:
     root = shared_data / "dicom_series" / name
     source = next(source for source in inventory_of(root).series if source.kind == "dicom")
-    scan, rejects = read_series(source)
+    reading = read_series(source)
+    scan, rejects = reading.scan, reading.rejects
     reference = nib.load(root / "reference_mask_gtv.nii.gz")
     voxels, affine = to_canonical(np.asanyarray(reference.dataobj), reference.affine)
     assert scan.voxels.shape == voxels.shape
@@ -242,7 +244,7 @@ def test_dicom_series_agree_with_their_reference_masks(shared_data: Path, name: 
 
 def test_liver_slices_lie_where_their_positions_say(shared_data: Path) -> None:
     source = inventory_of(shared_data / "dicom_series" / "liver_3slice").series[0]
-    scan, _ = read_series(source)
+    scan = read_series(source).scan
     assert scan.spacing_mm[0] == pytest.approx(1.0, abs=1e-3)
     assert scan.tags.slice_thickness_mm == 1.25
     assert scan.voxels.min() == -3024
@@ -252,7 +254,7 @@ def test_liver_slices_lie_where_their_positions_say(shared_data: Path) -> None:
 def test_no_patient_of_a_real_file_shows_in_its_scan(shared_data: Path) -> None:
     root = shared_data / "dicom_series" / "hand_sts019"
     header = pydicom.dcmread(root / "000000.dcm", stop_before_pixels=True)
-    scan, _ = read_series(next(source for source in inventory_of(root).series if source.kind == "dicom"))
+    scan = read_series(next(source for source in inventory_of(root).series if source.kind == "dicom")).scan
     for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID", "StudyDate"):
         value = str(header.get(keyword) or "")
         assert not value or value not in repr(scan)
