@@ -10,9 +10,10 @@ from radnet.console import progress
 from radnet.files import require_directory
 from radnet.scans import slice_labels
 from radnet.scans.describe import Describer
+from radnet.scans.dicom_copies import without_copies
 from radnet.scans.dicom_file import looks_like_dicom
 from radnet.scans.dicom_groups import DicomEntry, group_series
-from radnet.scans.dicom_headers import DicomHeader, read_header
+from radnet.scans.dicom_headers import DicomHeader, read_headers
 from radnet.scans.dicom_series import read_dicom_series
 from radnet.scans.keys import KeyedHash
 from radnet.scans.masks import read_mask
@@ -34,6 +35,9 @@ PROBLEMS = {
     "special": ("not_an_image", "This is no regular file"),
     "repeat": ("duplicate_file", "A link to a file that is in the archive anyway"),
 }
+
+
+COPY_SENTENCE = "The same image is in the archive already: instance and series UID, position and size agree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +93,19 @@ def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = Non
             refused.append(describer.reject(file.path, found.reason, found.sentence))
         elif row is not None and row.modality not in (None, "CT"):
             refused.append(describer.reject(file.path, "modality", "The metadata name another modality than CT"))
-        elif isinstance(found, DicomHeader):
-            dicom.append(DicomEntry(file.path, found, row, row_path))
+        elif isinstance(found, tuple):
+            dicom += [DicomEntry(file.path, header, row, row_path) for header in found]
         else:
             series.append(describer.nifti_source(file, found, row, row_names_it=row_path == file.real_path))
             labelled.append(file.real_path)
-    for group in group_series(dicom):
-        source, copies = describer.dicom_source(group)
-        series.append(source)
-        refused += copies
+    kept, copies = without_copies(dicom)
+    refused += [describer.reject(path, "duplicate_file", COPY_SENTENCE) for path in copies]
+    counted: set[Path] = set()
+    for group in group_series(kept):
+        source = describer.dicom_source(group)
+        shared = tuple(index for index, path in enumerate(source.files) if path in counted)
+        counted.update(source.files)
+        series.append(replace(source, shared_files=shared))
         labelled.append(describer.labelled_path(group))
     describer.require_all_used(files, labelled)
     rejects = tuple(sorted(refused, key=lambda reject: reject.path))
@@ -157,7 +165,7 @@ def _refusal_by_name(file: ArchiveFile, table: MetadataTable, tables: set[Path])
     return None
 
 
-def _inspect_all(files: Sequence[ArchiveFile], jobs: int) -> Iterator[DicomHeader | NiftiHeader | Refusal]:
+def _inspect_all(files: Sequence[ArchiveFile], jobs: int) -> Iterator[tuple[DicomHeader, ...] | NiftiHeader | Refusal]:
     """Read all headers, in the order of `files`."""
     chunks = [[file.path for file in files[at : at + FILES_A_TASK]] for at in range(0, len(files), FILES_A_TASK)]
     work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_inspect_chunk)(chunk) for chunk in chunks)
@@ -167,11 +175,11 @@ def _inspect_all(files: Sequence[ArchiveFile], jobs: int) -> Iterator[DicomHeade
             yield from results
 
 
-def _inspect_chunk(paths: Sequence[Path]) -> list[DicomHeader | NiftiHeader | Refusal]:
+def _inspect_chunk(paths: Sequence[Path]) -> list[tuple[DicomHeader, ...] | NiftiHeader | Refusal]:
     return [_inspect(path) for path in paths]
 
 
-def _inspect(path: Path) -> DicomHeader | NiftiHeader | Refusal:
+def _inspect(path: Path) -> tuple[DicomHeader, ...] | NiftiHeader | Refusal:
     """Read one header, or say why there is none."""
     try:
         if is_nifti_name(path):
@@ -179,7 +187,7 @@ def _inspect(path: Path) -> DicomHeader | NiftiHeader | Refusal:
         with path.open("rb") as opened:
             start = opened.read(START_BYTES)
         if looks_like_dicom(start):
-            return read_header(path)
+            return read_headers(path)
     except RefusedError as refused:
         return Refusal(refused.reason, refused.sentence)
     except OSError as error:

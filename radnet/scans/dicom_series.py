@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from radnet.scans.dicom_geometry import SAME_POSITION_MM, heights_mm, stack_geometry
 from radnet.scans.dicom_headers import DicomHeader
-from radnet.scans.dicom_pixels import DicomSlice, read_slice
+from radnet.scans.dicom_pixels import DicomSlice, read_frames, read_slice
 from radnet.scans.hounsfield import looks_like_hu
 from radnet.scans.sizes import require_plausible_series
 from radnet.scans.sources import RefusedError, Reject, SeriesSource
@@ -51,7 +51,6 @@ class _Stack:
         self.files.append(index)
         self.headers.append(item.header)
         self.notes |= item.notes
-        self.removed.update(item.removed)
 
 
 def read_dicom_series(source: SeriesSource) -> Volume:
@@ -75,7 +74,7 @@ def read_dicom_series(source: SeriesSource) -> Volume:
     holes = bool(stack.rejects)
     orientation = stack.headers[0].orientation
     heights = heights_mm(np.array([header.position_mm for header in stack.headers]), orientation)
-    order = sorted(range(len(heights)), key=lambda i: (heights[i], stack.headers[i].number, stack.files[i]))
+    order = sorted(range(len(heights)), key=lambda i: (heights[i], stack.headers[i].number, stack.files[i], i))
     kept = _drop_repeats(source, stack, order, heights)
     left = sorted(set(order) - set(kept))
     volume = stack.voxels[: len(order)]
@@ -105,15 +104,42 @@ def read_dicom_series(source: SeriesSource) -> Volume:
 def _read_slices(source: SeriesSource) -> _Stack:
     """Every readable slice, and the rest as rejects."""
     stack = _Stack()
+    capacity = sum(max(len(frames), 1) for frames in source.frames) if source.frames else len(source.files)
     for index, path in enumerate(source.files):
         try:
-            stack.add(index, read_slice(path), len(source.files))
+            if source.frames and source.frames[index]:
+                _read_frames(source, index, stack, capacity)
+            else:
+                item = read_slice(path)
+                stack.add(index, item, capacity)
+                stack.removed.update(item.removed)
         except RefusedError as refused:
             stack.rejects.append(source.reject_file(index, refused.reason, refused.sentence))
         except OSError as error:
             sentence = f"The file cannot be opened any more ({type(error).__name__})"
             stack.rejects.append(source.reject_file(index, "unreadable", sentence))
     return stack
+
+
+def _read_frames(source: SeriesSource, index: int, stack: _Stack, capacity: int) -> None:
+    """Add the frames of one file.
+
+    Raises:
+        RefusedError: None of them can be read.
+    """
+    before, refusals = len(stack.headers), list[RefusedError]()
+    removed: tuple[str, ...] = ()
+    for item in read_frames(source.files[index], source.frames[index]):
+        if isinstance(item, RefusedError):
+            refusals.append(item)
+        else:
+            stack.add(index, item, capacity)
+            removed = item.removed
+    if len(stack.headers) == before:
+        raise refusals[0]
+    stack.rejects += [source.reject_slices(index, refused.reason, refused.sentence) for refused in refusals]
+    if index not in source.shared_files:
+        stack.removed.update(removed)
 
 
 def _drop_repeats(source: SeriesSource, stack: _Stack, order: Sequence[int], heights: NDArray[np.float64]) -> list[int]:
@@ -124,8 +150,13 @@ def _drop_repeats(source: SeriesSource, stack: _Stack, order: Sequence[int], hei
             kept.append(i)
         elif stack.voxels is not None and np.array_equal(stack.voxels[i], stack.voxels[kept[-1]]):
             sentence = "The same slice is in the series already"
-            stack.rejects.append(source.reject_file(stack.files[i], "duplicate_slice", sentence))
+            stack.rejects.append(_reject(source, stack, i, "duplicate_slice", sentence))
         else:
             sentence = "Another slice with other pixels lies at the same position of the series"
-            stack.rejects.append(source.reject_file(stack.files[i], "conflicting_slice", sentence))
+            stack.rejects.append(_reject(source, stack, i, "conflicting_slice", sentence))
     return kept
+
+
+def _reject(source: SeriesSource, stack: _Stack, i: int, reason: str, sentence: str) -> Reject:
+    reject = source.reject_file if stack.headers[i].frame is None else source.reject_slices
+    return reject(stack.files[i], reason, sentence)
