@@ -60,8 +60,16 @@ if __name__ == "__main__":
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes")
 @pytest.mark.parametrize(
     ("kind", "world_size", "workers"),
-    [("all", 1, 0), ("all", 1, 1), ("all", 1, 3), ("all", 2, 0), ("all", 2, 1), ("all", 2, 3), ("mix", 2, 1)]
-    + WINDOWED,
+    [
+        ("all", 1, 0),
+        ("all", 1, 1),
+        ("all", 1, 3),
+        ("all", 2, 0),
+        ("all", 2, 1),
+        ("all", 2, 3),
+        ("mix", 2, 1),
+        *WINDOWED,
+    ],
 )
 def test_batches_after_a_kill(built: Path, kind: str, world_size: int, workers: int) -> None:
     generator = np.random.default_rng([world_size, workers])
