@@ -8,18 +8,22 @@ from joblib import Parallel, delayed
 
 from radnet.console import progress
 from radnet.files import require_directory
-from radnet.scans import slice_labels
+from radnet.scans import radiographs, slice_labels
 from radnet.scans.describe import Describer
 from radnet.scans.dicom_copies import without_copies
-from radnet.scans.dicom_file import looks_like_dicom
+from radnet.scans.dicom_elements import text_of
+from radnet.scans.dicom_file import looks_like_dicom, open_dicom
 from radnet.scans.dicom_groups import DicomEntry, group_series
-from radnet.scans.dicom_headers import DicomHeader, read_headers
+from radnet.scans.dicom_headers import KEYWORDS, STACKED, DicomHeader, read_headers
 from radnet.scans.dicom_series import read_dicom_series
+from radnet.scans.flat import read_flat
 from radnet.scans.keys import KeyedHash
 from radnet.scans.masks import read_mask
 from radnet.scans.metadata import MetadataTable, read_metadata
 from radnet.scans.nifti import NiftiHeader, is_nifti_name, read_nifti, read_nifti_header
 from radnet.scans.orientation import spacing_of, to_canonical
+from radnet.scans.pictures import PictureHeader, is_picture_name, read_picture_header
+from radnet.scans.radiographs import RadiographHeader
 from radnet.scans.scan import Scan
 from radnet.scans.sources import Inventory, RefusedError, Reject, SeriesReading, SeriesSource, UnreadableSeries
 from radnet.scans.walk import ArchiveFile, walk_archive
@@ -48,7 +52,17 @@ class Refusal:
     sentence: str
 
 
-def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = None, jobs: int = 1) -> Inventory:
+Found = tuple[DicomHeader, ...] | NiftiHeader | RadiographHeader | PictureHeader | Refusal
+
+
+def take_inventory(
+    root: Path,
+    hasher: KeyedHash,
+    *,
+    metadata: Path | None = None,
+    jobs: int = 1,
+    modalities: Sequence[str] = ("CT",),
+) -> Inventory:
     """Find all series of an archive from the headers of its files.
 
     DICOM files are recognised by their content, whatever they are called, NIfTI files by .nii and .nii.gz. Links to
@@ -62,6 +76,8 @@ def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = Non
         metadata: A metadata CSV (columns in `radnet.scans.metadata.read_metadata`); None takes `metadata.csv` of the
             archive when there is one. Labels of slices are read from `slices.csv` beside it.
         jobs: Number of processes that read headers.
+        modalities: Which images to take: "CT", "MR", "CR", "DX", "PICTURE" (PNG and JPEG files). A NIfTI file, which
+            names none, is a CT unless its metadata say MR.
 
     Raises:
         UsageError: The archive is no directory, or the metadata are malformed or do not fit the archive.
@@ -86,15 +102,22 @@ def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = Non
     dicom: list[DicomEntry] = []
     series: list[SeriesSource] = []
     labelled: list[Path | None] = []
-    for file, found in zip(candidates, _inspect_all(candidates, jobs), strict=True):
+    for file, found in zip(candidates, _inspect_all(candidates, jobs, tuple(modalities)), strict=True):
         covering = table.row_of(file.real_path)
         row_path, row = covering if covering else (None, None)
         if isinstance(found, Refusal):
             refused.append(describer.reject(file.path, found.reason, found.sentence))
-        elif row is not None and row.modality not in (None, "CT"):
-            refused.append(describer.reject(file.path, "modality", "The metadata name another modality than CT"))
+        elif row is not None and row.modality not in (None, *modalities):
+            sentence = f"The metadata name another modality than {' or '.join(modalities)}"
+            refused.append(describer.reject(file.path, "modality", sentence))
         elif isinstance(found, tuple):
             dicom += [DicomEntry(file.path, header, row, row_path) for header in found]
+        elif isinstance(found, RadiographHeader | PictureHeader):
+            series.append(describer.flat_source(file, found, row))
+            labelled.append(file.real_path)
+        elif (row.modality if row else None) is None and "CT" not in modalities:
+            sentence = "A NIfTI file names no modality; a modality column in the metadata does"
+            refused.append(describer.reject(file.path, "modality", sentence))
         else:
             series.append(describer.nifti_source(file, found, row, row_names_it=row_path == file.real_path))
             labelled.append(file.real_path)
@@ -125,6 +148,8 @@ def read_series(source: SeriesSource) -> SeriesReading:
     Raises:
         UnreadableSeries: No scan can be made of it; its rejects stand for all files of the series.
     """
+    if source.kind in ("radiograph", "picture"):
+        return read_flat(source)
     volume = read_dicom_series(source) if source.kind == "dicom" else read_nifti(source)
     hu, affine = to_canonical(volume.voxels, volume.affine)
     if source.slice_labels and (volume.holes or len(hu) != source.slices):
@@ -165,21 +190,21 @@ def _refusal_by_name(file: ArchiveFile, table: MetadataTable, tables: set[Path])
     return None
 
 
-def _inspect_all(files: Sequence[ArchiveFile], jobs: int) -> Iterator[tuple[DicomHeader, ...] | NiftiHeader | Refusal]:
+def _inspect_all(files: Sequence[ArchiveFile], jobs: int, modalities: tuple[str, ...]) -> Iterator[Found]:
     """Read all headers, in the order of `files`."""
     chunks = [[file.path for file in files[at : at + FILES_A_TASK]] for at in range(0, len(files), FILES_A_TASK)]
-    work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_inspect_chunk)(chunk) for chunk in chunks)
+    work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_inspect_chunk)(chunk, modalities) for chunk in chunks)
     with progress("reading headers", len(files)) as meter:
         for results in work:
             meter.advance(len(results))
             yield from results
 
 
-def _inspect_chunk(paths: Sequence[Path]) -> list[tuple[DicomHeader, ...] | NiftiHeader | Refusal]:
-    return [_inspect(path) for path in paths]
+def _inspect_chunk(paths: Sequence[Path], modalities: tuple[str, ...]) -> list[Found]:
+    return [_inspect(path, modalities) for path in paths]
 
 
-def _inspect(path: Path) -> tuple[DicomHeader, ...] | NiftiHeader | Refusal:
+def _inspect(path: Path, modalities: tuple[str, ...]) -> Found:
     """Read one header, or say why there is none."""
     try:
         if is_nifti_name(path):
@@ -187,7 +212,9 @@ def _inspect(path: Path) -> tuple[DicomHeader, ...] | NiftiHeader | Refusal:
         with path.open("rb") as opened:
             start = opened.read(START_BYTES)
         if looks_like_dicom(start):
-            return read_headers(path)
+            return _inspect_dicom(path, modalities)
+        if "PICTURE" in modalities and is_picture_name(path):
+            return read_picture_header(path)
     except RefusedError as refused:
         return Refusal(refused.reason, refused.sentence)
     except OSError as error:
@@ -195,3 +222,14 @@ def _inspect(path: Path) -> tuple[DicomHeader, ...] | NiftiHeader | Refusal:
     if not start:
         return Refusal("not_an_image", "The file is empty")
     return Refusal("not_an_image", "The content is neither DICOM nor NIfTI")
+
+
+def _inspect_dicom(path: Path, modalities: tuple[str, ...]) -> Found:
+    """A radiograph where they were asked for, slices otherwise."""
+    wanted = [modality for modality in modalities if modality in radiographs.MODALITIES]
+    if wanted:
+        dataset = open_dicom(path, KEYWORDS)
+        if text_of(dataset, "Modality").upper() in wanted:
+            return radiographs.radiograph_header(dataset)
+    stacked = tuple(modality for modality in modalities if modality in STACKED)
+    return read_headers(path, stacked or modalities)

@@ -5,12 +5,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from radnet.errors import UsageError
 from radnet.scans.dicom_groups import DicomGroup, patient_of
 from radnet.scans.keys import KeyedHash
 from radnet.scans.metadata import MetadataRow, MetadataTable
 from radnet.scans.nifti import NiftiHeader
+from radnet.scans.pictures import PictureHeader
+from radnet.scans.radiographs import RadiographHeader
 from radnet.scans.regions import METADATA_SOURCE, RegionMatch, body_region_of
 from radnet.scans.scan import UNKNOWN_REGION, ScanTags
 from radnet.scans.sources import Reject, SeriesSource
@@ -65,7 +68,7 @@ class Describer:
             patient_key=self.hasher.key("patient", patient),
             series_key=self.hasher.key("series", relative),
             slices=header.slices,
-            modality="CT",
+            modality=(row.modality if row is not None else None) or "CT",
             tags=tags,
             declared_hu=own is not None and own.modality == "CT",
             mask=own.mask if own else None,
@@ -109,13 +112,57 @@ class Describer:
             patient_key=self.hasher.key("patient", patient_of(group)),
             series_key=self.hasher.key("series", group.identity),
             slices=slices,
-            modality="CT",
+            modality=header.modality,
             tags=_tags(tags, row),
             declared_hu=all(entry.header.hu_declared for entry in group.entries)
             or (row is not None and row.modality == "CT"),
             mask=row.mask if row else None,
             labels=row.labels if row else (),
             slice_labels=self._slice_labels(self.labelled_path(group), slices),
+        )
+
+    def flat_source(
+        self, file: ArchiveFile, header: RadiographHeader | PictureHeader, row: MetadataRow | None
+    ) -> SeriesSource:
+        """The series of one image that is no slice of a volume: a radiograph or a picture.
+
+        A picture names no patient: without a metadata row that does, it stands for itself.
+        """
+        relative = self._relative(file.path)
+        patient = (row.patient if row else None) or ""
+        if isinstance(header, RadiographHeader):
+            kind: Literal["radiograph", "picture"] = "radiograph"
+            patient = patient or header.patient_id or f"study\0{header.study_uid or relative}"
+            match = body_region_of(dict(header.texts))
+            notes = {*header.notes, *(() if header.patient_id or (row and row.patient) else ("no_patient_id",))}
+            tags = ScanTags(
+                body_region=match.region,
+                region_source=match.source,
+                manufacturer=header.manufacturer,
+                kvp=header.kvp,
+                source="dicom",
+                lossy=header.lossy,
+                notes=tuple(sorted(notes)),
+            )
+            modality, spacing_mm = header.modality, header.spacing_mm
+        else:
+            kind, modality, spacing_mm = "picture", "PICTURE", None
+            patient = patient or f"picture\0{relative}"
+            tags = ScanTags(source="picture", lossy=header.lossy)
+        return SeriesSource(
+            kind=kind,
+            root=self.root,
+            files=(file.path,),
+            file_keys=(self._file_key(file.path),),
+            name=relative,
+            patient_key=self.hasher.key("patient", patient),
+            series_key=self.hasher.key("series", relative),
+            slices=1,
+            modality=modality,
+            tags=_tags(tags, row),
+            spacing_mm=spacing_mm,
+            labels=row.labels if row else (),
+            slice_labels=self._slice_labels(file.real_path, 1),
         )
 
     def require_all_used(self, files: Sequence[ArchiveFile], labelled: Iterable[Path | None]) -> None:

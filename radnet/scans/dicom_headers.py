@@ -1,5 +1,6 @@
 """What one DICOM file says about itself, and whether it can be a slice of a CT series."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +44,24 @@ KEYWORDS = (
         "GantryDetectorTilt",
     ),
     *("SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "Units"),
-    *("LossyImageCompression", "AcquisitionNumber", "TemporalPositionIdentifier", "InstanceNumber"),
+    *(
+        "ImagerPixelSpacing",
+        "LossyImageCompression",
+        "AcquisitionNumber",
+        "TemporalPositionIdentifier",
+        "InstanceNumber",
+    ),
     *("Manufacturer", "ManufacturerModelName", "ConvolutionKernel", "KVP", "ContrastBolusAgent"),
     *REGION_FIELDS,
     *(SHARED, PER_FRAME),
 )
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
-ENHANCED_CT = frozenset({f"{CT_STORAGE}.1", f"{CT_STORAGE}.2"})
-"""Enhanced CT, and enhanced CT converted from single frames."""
+MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
+ENHANCED = frozenset({f"{CT_STORAGE}.1", f"{CT_STORAGE}.2", f"{MR_STORAGE}.1", f"{MR_STORAGE}.4"})
+"""Enhanced CT and MR, and enhanced ones converted from single frames."""
+STACKED = ("CT", "MR")
+"""Modalities whose slices make volumes."""
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -80,6 +90,7 @@ class DicomHeader:
     series_uid: str
     study_uid: str
     instance_uid: str
+    modality: str
     frame: int | None
     patient_id: str
     rows: int
@@ -107,11 +118,12 @@ class DicomHeader:
     texts: tuple[tuple[str, str], ...]
 
 
-def read_headers(path: Path) -> tuple[DicomHeader, ...]:
+def read_headers(path: Path, modalities: Sequence[str] = STACKED) -> tuple[DicomHeader, ...]:
     """Read the headers of the slices in a DICOM file.
 
     Args:
         path: The file.
+        modalities: What to accept, "CT" or "MR" or both.
 
     Returns:
         One header for a CT slice in Hounsfield units with a position in space; for an enhanced file one a frame, of
@@ -121,19 +133,19 @@ def read_headers(path: Path) -> tuple[DicomHeader, ...]:
         RefusedError: It is anything else.
     """
     try:
-        return parse_headers(open_dicom(path, KEYWORDS))
+        return parse_headers(open_dicom(path, KEYWORDS), modalities)
     except RefusedError as refused:
         if refused.reason in MISSING_REASONS and "PixelData" not in open_dicom(path):
             raise RefusedError("truncated", "The file ends before its pixel data, or never had any") from refused
         raise
 
 
-def parse_headers(dataset: Dataset) -> tuple[DicomHeader, ...]:
+def parse_headers(dataset: Dataset, modalities: Sequence[str] = STACKED) -> tuple[DicomHeader, ...]:
     """The checked headers of an open file; see `read_headers`."""
     with quiet_readers():
-        _require_ct(dataset)
+        _require_slices(dataset, modalities)
         if not is_multi_frame(dataset):
-            if (number_of(dataset, "NumberOfFrames") or 1) > 1 or text_of(dataset, "SOPClassUID") in ENHANCED_CT:
+            if (number_of(dataset, "NumberOfFrames") or 1) > 1 or text_of(dataset, "SOPClassUID") in ENHANCED:
                 raise RefusedError("multi_frame", "The file has several frames and does not describe each of them")
             return (_slice_header(dataset),)
         return tuple(_slice_header(frame, number) for number, frame in enumerate(frames_of(dataset)))
@@ -155,6 +167,7 @@ def _slice_header(dataset: Elements, frame: int | None = None) -> DicomHeader:
         series_uid=_required_uid(dataset, "SeriesInstanceUID"),
         study_uid=text_of(dataset, "StudyInstanceUID"),
         instance_uid=uid,
+        modality=text_of(dataset, "Modality").upper(),
         frame=frame,
         patient_id=_patient_id(dataset),
         rows=rows,
@@ -170,7 +183,7 @@ def _slice_header(dataset: Elements, frame: int | None = None) -> DicomHeader:
         intercept=intercept,
         hu_declared=declared,
         monochrome1=text_of(dataset, "PhotometricInterpretation") == "MONOCHROME1",
-        lossy=_is_lossy(dataset),
+        lossy=is_lossy(dataset),
         acquisition=text_of(dataset, "AcquisitionNumber"),
         phase=text_of(dataset, "TemporalPositionIdentifier"),
         number=int(number_of(dataset, "InstanceNumber") or 0),
@@ -179,12 +192,12 @@ def _slice_header(dataset: Elements, frame: int | None = None) -> DicomHeader:
         kvp=positive_of(dataset, "KVP"),
         contrast=_contrast(dataset),
         synthetic=_is_synthetic(dataset),
-        texts=tuple((field, text) for field in REGION_FIELDS if (text := text_of(dataset, field))),
+        texts=region_texts(dataset),
     )
 
 
-def _require_ct(dataset: Dataset) -> None:
-    """Refuse a file that holds no CT image at all.
+def _require_slices(dataset: Dataset, modalities: Sequence[str]) -> None:
+    """Refuse a file that holds no image of these modalities at all.
 
     Raises:
         RefusedError: See the codes below.
@@ -195,14 +208,14 @@ def _require_ct(dataset: Dataset) -> None:
         raise RefusedError("dicomdir", "This is an index of DICOM files, no image; the files are found without it")
     if not modality:
         raise RefusedError("unreadable", "The DICOM header names no modality")
-    if modality != "CT":
-        raise RefusedError("modality", f"The modality is {named_code(modality)}, not CT")
+    if modality not in modalities:
+        raise RefusedError("modality", f"The modality is {named_code(modality)}, not {' or '.join(modalities)}")
     if sop_class.startswith(SECONDARY_CAPTURE):
         raise RefusedError("secondary_capture", "A secondary capture shows display grey levels, not Hounsfield units")
     rows, columns = (int(numbers_of(dataset, side, 1, "unreadable")[0]) for side in ("Rows", "Columns"))
     require_plausible_slice(rows, columns)
-    if sop_class and sop_class != CT_STORAGE and sop_class not in ENHANCED_CT:
-        raise RefusedError("not_an_image", "The file is of modality CT but no CT image")
+    if sop_class and not (sop_class in (CT_STORAGE, MR_STORAGE) or sop_class in ENHANCED):
+        raise RefusedError("not_an_image", f"The file is of modality {modality} but no {modality} image")
     _require_slice(dataset)
 
 
@@ -221,8 +234,22 @@ def _require_slice(dataset: Elements) -> None:
         raise RefusedError("not_hu", "A derived map of another quantity than Hounsfield units")
     if (number_of(dataset, "SamplesPerPixel") or 1) != 1:
         raise RefusedError("colour", "The pixels are colours, not Hounsfield units")
+    require_no_text(dataset)
+
+
+def require_no_text(dataset: Elements) -> None:
+    """Refuse an image of which the header says that it shows text.
+
+    Raises:
+        RefusedError: "burnt_in_text".
+    """
     if text_of(dataset, "BurnedInAnnotation").upper() == "YES":
         raise RefusedError("burnt_in_text", "The header says that text is burnt into the pixels")
+
+
+def region_texts(dataset: Elements) -> tuple[tuple[str, str], ...]:
+    """Header field -> text, of those that may name the body region."""
+    return tuple((field, text) for field in REGION_FIELDS if (text := text_of(dataset, field)))
 
 
 def _rescaling(dataset: Elements) -> tuple[float, float, bool]:
@@ -232,6 +259,8 @@ def _rescaling(dataset: Elements) -> tuple[float, float, bool]:
     conversion toolkits write it into every file, so that it neither declares nor denies Hounsfield units.
     """
     slope, intercept = number_of(dataset, "RescaleSlope"), number_of(dataset, "RescaleIntercept")
+    if text_of(dataset, "Modality").upper() == "MR":  # its units are arbitrary: nothing to declare
+        return (slope or 1.0), intercept or 0.0, True
     if slope is None or intercept is None or slope == 0:
         raise RefusedError("not_hu", "Without RescaleSlope and RescaleIntercept the values are no Hounsfield units")
     units = {text_of(dataset, keyword).upper() for keyword in ("RescaleType", "Units")} - {""}
@@ -274,7 +303,8 @@ def _required_uid(dataset: Elements, keyword: str) -> str:
     return uid
 
 
-def _is_lossy(dataset: Elements) -> bool:
+def is_lossy(dataset: Elements) -> bool:
+    """Whether the pixels went through lossy compression, as far as the file says."""
     declared = text_of(dataset, "LossyImageCompression")
     syntax = dataset.file_meta.TransferSyntaxUID
     return declared == "01" or syntax in LOSSY_SYNTAXES or (syntax in MAYBE_LOSSY_SYNTAXES and declared != "00")

@@ -28,13 +28,13 @@ class DicomSlice:
 
     Attributes:
         header: Its header.
-        values: int16 Hounsfield units, shape (rows, columns).
+        values: int16 Hounsfield units; of MR the stored values, int32; shape (rows, columns).
         notes: "padding", "clipped", "monochrome1".
         removed: Keywords of the elements whose values do not enter a scan.
     """
 
     header: DicomHeader
-    values: NDArray[np.int16]
+    values: NDArray[np.int16] | NDArray[np.int32]
     notes: frozenset[str]
     removed: tuple[str, ...] = ()
 
@@ -57,16 +57,35 @@ def read_slice(path: Path) -> DicomSlice:
     header = parse_headers(dataset)[0]
     if header.frame is not None:
         raise RefusedError("changed", "The file has frames, which the inventory did not find")
-    removed = removed_keywords(dataset)
+    stored = stored_pixels(dataset, header.rows, header.columns, header.plugin)
+    return _slice(dataset, header, stored, removed_keywords(dataset))
+
+
+def stored_pixels(dataset: Dataset, rows: int, columns: int, plugin: str) -> NDArray[Any]:
+    """The stored values of a file with one frame, (rows, columns).
+
+    Args:
+        dataset: The whole file.
+        rows: Rows that the header claims.
+        columns: Columns that it claims.
+        plugin: What decodes the pixels, see `radnet.scans.decoders`.
+
+    Raises:
+        RefusedError: The pixels are missing, cut off or not decodable.
+    """
+    if "PixelData" not in dataset:
+        raise RefusedError("truncated", "The file ends before its pixel data is complete, or never had any")
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if not syntax.is_encapsulated:
-        bits = header.rows * header.columns * int(dataset.get("BitsAllocated") or 0)
+        bits = rows * columns * int(dataset.get("BitsAllocated") or 0)
         require_bytes(bits // 8, len(dataset.PixelData))
     elif not _is_complete(dataset):
         raise RefusedError("truncated", "The compressed pixel data is cut off")
     with quiet_readers(), _refusals(syntax):
-        stored = pixel_array(dataset, decoding_plugin=header.plugin)
-    return _slice(dataset, header, stored, removed)
+        stored = pixel_array(dataset, decoding_plugin=plugin)
+    if stored.shape != (rows, columns):
+        raise RefusedError("unreadable", "The decoded pixels do not have the rows and columns of the header")
+    return stored
 
 
 def read_frames(path: Path, frames: Sequence[int]) -> Iterator[DicomSlice | RefusedError]:
@@ -112,7 +131,11 @@ def _slice(dataset: Dataset, header: DicomHeader, stored: NDArray[Any], removed:
     """A slice in Hounsfield units from its stored values."""
     if stored.shape != (header.rows, header.columns):
         raise RefusedError("unreadable", "The decoded pixels do not have the rows and columns of the header")
-    values, clipped = rescale(stored, header.slope, header.intercept)
+    values: NDArray[np.int16] | NDArray[np.int32]
+    if header.modality == "CT":
+        values, clipped = rescale(stored, header.slope, header.intercept)
+    else:  # slope and intercept wait for the whole series: see `dicom_series`
+        values, clipped = stored.astype(np.int32), False
     with quiet_readers():
         padded = _has_padding(dataset, stored)
     marks = {"clipped": clipped, "padding": padded, "monochrome1": header.monochrome1}

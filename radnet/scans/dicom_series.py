@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from radnet.scans.dicom_geometry import SAME_POSITION_MM, heights_mm, stack_geometry
 from radnet.scans.dicom_headers import DicomHeader
 from radnet.scans.dicom_pixels import DicomSlice, read_frames, read_slice
-from radnet.scans.hounsfield import looks_like_hu
+from radnet.scans.hounsfield import looks_like_hu, to_uint16
 from radnet.scans.sizes import require_plausible_series
 from radnet.scans.sources import RefusedError, Reject, SeriesSource
 from radnet.scans.volume import Volume, reorder
@@ -29,7 +30,7 @@ class _Stack:
         removed: Keyword -> files.
     """
 
-    voxels: NDArray[np.int16] | None = None
+    voxels: NDArray[np.int16] | NDArray[np.int32] | None = None
     files: list[int] = field(default_factory=list)
     headers: list[DicomHeader] = field(default_factory=list)
     notes: set[str] = field(default_factory=set)
@@ -77,13 +78,19 @@ def read_dicom_series(source: SeriesSource) -> Volume:
     order = sorted(range(len(heights)), key=lambda i: (heights[i], stack.headers[i].number, stack.files[i], i))
     kept = _drop_repeats(source, stack, order, heights)
     left = sorted(set(order) - set(kept))
-    volume = stack.voxels[: len(order)]
+    volume: NDArray[Any] = stack.voxels[: len(order)]
     reorder(volume, [*kept, *left])
     volume = volume[: len(kept)]
     if not source.declared_hu and not looks_like_hu(volume):
         sentence = "The header leaves the unit open and the values do not look like Hounsfield units"
         raise source.unreadable("not_hu", sentence, tuple(stack.rejects))
     headers = [stack.headers[i] for i in kept]
+    if source.modality == "MR":
+        try:
+            volume, shifted = _arbitrary_units(volume, headers)
+        except RefusedError as refused:
+            raise source.unreadable(refused.reason, refused.sentence, tuple(stack.rejects)) from refused
+        stack.notes.update(shifted)
     geometry = stack_geometry(
         np.array([header.position_mm for header in headers]),
         orientation,
@@ -99,6 +106,17 @@ def read_dicom_series(source: SeriesSource) -> Volume:
         holes,
         dict(sorted(stack.removed.items())),
     )
+
+
+def _arbitrary_units(
+    stored: NDArray[np.integer], headers: Sequence[DicomHeader]
+) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
+    """Stored values of MR as uint16. Slope and intercept only matter where they differ from slice to slice."""
+    scaled = np.asarray(stored, dtype=np.int32)
+    if len({(header.slope, header.intercept) for header in headers}) > 1:
+        for number, header in enumerate(headers):
+            scaled[number] = np.rint(scaled[number] * header.slope + header.intercept)
+    return to_uint16(scaled)
 
 
 def _read_slices(source: SeriesSource) -> _Stack:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from radnet.scans.sources import RefusedError
+
 RealVoxels = np.integer | np.floating
 INT16 = np.iinfo(np.int16)
 AIR_HU = -500
@@ -103,6 +105,24 @@ def blocks(values: NDArray[RealVoxels]) -> Iterator[NDArray[RealVoxels]]:
 def blocks_of(shape: tuple[int, ...]) -> int:
     """How many indices of the first axis make a block."""
     return max(1, BLOCK_VOXELS // max(1, int(np.prod(shape[1:], dtype=np.int64))))
+
+
+def to_uint16(values: NDArray[np.int32]) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
+    """Whole numbers of an arbitrary unit as uint16; negative ones are moved up to begin at 0.
+
+    Args:
+        values: Any shape.
+
+    Returns:
+        The values, and the note "shifted" where they were moved.
+
+    Raises:
+        RefusedError: They need more than 16 bits.
+    """
+    low = min(int(values.min(initial=0)), 0)
+    if int(values.max(initial=0)) - low > np.iinfo(np.uint16).max:
+        raise RefusedError("value_range", "The values need more than 16 bits")
+    return (values - low).astype(np.uint16), (("shifted",) if low else ())
 
 
 def looks_like_mask(values: NDArray[RealVoxels]) -> bool:

@@ -79,6 +79,8 @@ def read_nifti(source: SeriesSource) -> Volume:
     """
     try:
         with open_voxels(source.files[0]) as voxels:
+            if source.modality != "CT":
+                return _arbitrary_units(voxels)
             hu = np.empty(voxels.shape[::-1], np.int16)
             seen, clipped = Survey(), False
             for start, block in voxels.blocks():
@@ -94,6 +96,32 @@ def read_nifti(source: SeriesSource) -> Volume:
         raise source.unreadable(refused.reason, refused.sentence) from refused
     notes = {*voxels.notes, "clipped"} if clipped else voxels.notes
     return Volume(hu.T, voxels.affine, tuple(sorted(notes)), removed_tags=dict.fromkeys(voxels.removed, 1))
+
+
+def _arbitrary_units(voxels: "NiftiVoxels") -> Volume:
+    """Voxels of another modality than CT as uint16.
+
+    Whole numbers keep their steps; fractions are stretched from their minimum to their maximum over all 16 bits.
+    """
+    seen = Survey()
+    for _, block in voxels.blocks():
+        seen.add(block)
+    if not seen.finite:
+        raise RefusedError("not_finite", "Some voxels are no finite numbers")
+    low, span = min(seen.minimum, 0.0), seen.maximum - min(seen.minimum, 0.0)
+    scale, notes = 1.0, set(voxels.notes)
+    if not seen.whole:
+        low, span = seen.minimum, seen.maximum - seen.minimum
+        scale = np.iinfo(np.uint16).max / span if span else 1.0
+        notes.add("stretched")
+    elif span > np.iinfo(np.uint16).max:
+        raise RefusedError("value_range", "The values need more than 16 bits")
+    elif low < 0:
+        notes.add("shifted")
+    values = np.empty(voxels.shape[::-1], np.uint16)
+    for start, block in voxels.blocks():
+        values[start : start + block.shape[2]] = np.rint((block.astype(np.float64) - low) * scale).T
+    return Volume(values.T, voxels.affine, tuple(sorted(notes)), removed_tags=dict.fromkeys(voxels.removed, 1))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ at the left of the picture.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ REGIONS = ("head_neck", "thorax", "abdomen", "extremities", "hip_pelvis", "spine
 """The six body regions of the reference study (arXiv 2306.17555)."""
 
 UNKNOWN_REGION = "unknown"
+FLAT = "flat"
+"""Note of an image that has no place in space."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class ScanTags:
         kvp: Tube voltage in kV, None when unknown.
         slice_thickness_mm: Nominal thickness of a slice, which need not be the distance between slices.
         contrast: Whether a contrast agent was given, None when unknown.
-        source: "dicom" or "nifti".
+        source: "dicom", "nifti" or "picture".
         lossy: Whether the pixels went through lossy compression.
         synthetic: Whether the scan was made by a phantom and shows no person.
         notes: Irregularities that were met and survived, as reason codes ("uneven_spacing", "gantry_tilt").
@@ -47,6 +49,10 @@ class ScanTags:
     synthetic: bool = False
     notes: tuple[str, ...] = ()
 
+    def with_notes(self, *notes: str) -> "ScanTags":
+        """The same with more notes."""
+        return replace(self, notes=tuple(sorted({*self.notes, *notes})))
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -61,24 +67,28 @@ class Scan:
             strides: only its slices are sure to be cheap.
         affine: float64, shape (4, 4): index (x, y, z, 1) -> position in mm, RAS+ as in NIfTI. Note the order:
             `voxels[z, y, x]` lies at `affine @ (x, y, z, 1)`.
-        spacing_mm: Distances between neighbouring voxels along (Z, Y, X).
+        spacing_mm: Distances between neighbouring voxels along (Z, Y, X); None where nobody knows them.
         modality: DICOM modality code ("CT", "MR", "CR", "DX"), or "PICTURE" for a file that is none of medicine.
         patient_key: Keyed hash of the patient, 32 hex digits. Never the patient's own id.
         series_key: Keyed hash of the series, 32 hex digits.
         tags: What else may be known.
         slice_labels: Label name -> one value a slice (length Z), None where a slice has no such label.
         mask: uint8 or uint16, shape (Z, Y, X), label numbers, or None.
+        encoded: Of a picture, the bytes to store for each slice, without metadata.
+        image_format: What these bytes are, "jpg" or "png"; empty without them.
     """
 
     voxels: NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.uint8]
     affine: NDArray[np.float64]
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: tuple[float | None, float | None, float | None]
     modality: str
     patient_key: str
     series_key: str
     tags: ScanTags = ScanTags()
     slice_labels: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
     mask: NDArray[np.uint8] | NDArray[np.uint16] | None = None
+    encoded: tuple[bytes, ...] = ()
+    image_format: str = ""
 
     def __post_init__(self) -> None:
         if self.voxels.ndim not in (3, 4) or self.voxels.dtype not in (np.int16, np.uint16, np.uint8):

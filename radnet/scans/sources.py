@@ -65,10 +65,11 @@ class SeriesSource:
     """One series as its headers tell it: a cheap unit of work that can be sent to another process.
 
     Attributes:
-        kind: "dicom" or "nifti".
+        kind: "dicom" (a stack of slices), "nifti", "radiograph" or "picture".
         root: The archive.
         files: Absolute or archive-relative paths that can be opened, sorted.
         file_keys: Keyed hash of each file's path relative to the archive, in the order of `files`.
+        spacing_mm: Of a radiograph, distance between rows and between columns, where known.
         frames: For each file the frames of it that belong to the series; empty for a file of one slice. Empty as a
             whole where no file has frames.
         shared_files: Numbers of the files that belong to another series, too, and are counted there.
@@ -77,7 +78,7 @@ class SeriesSource:
         patient_key: Keyed hash of the patient, 32 hex digits.
         series_key: Keyed hash of the series, 32 hex digits.
         slices: Number of slices in canonical orientation, from the headers.
-        modality: DICOM modality code, "CT".
+        modality: DICOM modality code, or "PICTURE".
         tags: Everything that the headers and the metadata say; reading adds notes.
         declared_hu: Whether headers or metadata declare Hounsfield units; if not, the values must look like them.
         mask: NIfTI file of the series' mask.
@@ -85,7 +86,7 @@ class SeriesSource:
         slice_labels: (slice, ((name, value), …)) from slices.csv, slices counted from inferior.
     """
 
-    kind: Literal["dicom", "nifti"]
+    kind: Literal["dicom", "nifti", "radiograph", "picture"]
     root: Path
     files: tuple[Path, ...]
     file_keys: tuple[str, ...]
@@ -96,6 +97,7 @@ class SeriesSource:
     modality: str
     tags: ScanTags
     declared_hu: bool = False
+    spacing_mm: tuple[float, float] | None = None
     frames: tuple[tuple[int, ...], ...] = ()
     shared_files: tuple[int, ...] = ()
     mask: Path | None = None

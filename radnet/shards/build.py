@@ -112,7 +112,7 @@ def build_shards(
     out = out.absolute()
     require_directory(archive, "an archive of scans")
     _require_output(out, archive, overwrite)
-    inventory = take_inventory(archive, hasher, metadata=metadata, jobs=jobs)
+    inventory = take_inventory(archive, hasher, metadata=metadata, jobs=jobs, modalities=settings.modalities)
     if inventory.files_seen == 0:
         raise UsageError("The archive is empty: no file below this directory", file=archive, fix="Check the path")
     series, left = choose_series(inventory.series, settings)

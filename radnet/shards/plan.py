@@ -57,7 +57,7 @@ def plan_build(
         UsageError: There is no archive, or it is empty.
     """
     require_directory(archive, "an archive of scans")
-    inventory = take_inventory(archive, hasher, metadata=metadata, jobs=jobs)
+    inventory = take_inventory(archive, hasher, metadata=metadata, jobs=jobs, modalities=settings.modalities)
     if inventory.files_seen == 0:
         raise UsageError("The archive is empty: no file below this directory", file=archive, fix="Check the path")
     chosen, left = choose_series(inventory.series, settings)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from radnet.scans.scan import Scan
+from radnet.scans import pictures
+from radnet.scans.scan import FLAT, Scan
 from radnet.shards.codec import encode
 from radnet.shards.resize import Pixels, shrink_image, shrink_mask, size_within
 from radnet.shards.sample import Sample
@@ -35,7 +36,7 @@ def samples_of(scan: Scan, settings: BuildSettings) -> Iterator[Sample | str]:
     series = _series_row(scan, settings, rows, columns)
     z_mm = scan.z_mm()
     # behind a gap the affine, which knows one distance only, would tell a wrong position
-    evenly_spaced = not {"gap", "uneven_spacing"} & set(scan.tags.notes)
+    evenly_spaced = not {"gap", "uneven_spacing", FLAT} & set(scan.tags.notes)
     drop_air = scan.modality == "CT" and scan.mask is None and not settings.keep_air
     for z in range(len(scan.voxels)):
         if z % settings.every:
@@ -46,17 +47,27 @@ def samples_of(scan: Scan, settings: BuildSettings) -> Iterator[Sample | str]:
             yield AIR_ONLY
             continue
         pixels = shrink_image(original, rows, columns)
+        image, image_format = _image_of(scan, z, pixels)
         labels = {LABEL_PREFIX + name: values[z] for name, values in sorted(scan.slice_labels.items())}
         row = {
             **series,
             **labels,
             "slice": z,
             "z_mm": round(float(z_mm[z]), 4) if evenly_spaced else None,
-            "image_format": "b2nd",
+            "image_format": image_format,
             "content_hash": content_hash_of(pixels),
         }
         mask = None if scan.mask is None else encode(shrink_mask(np.ascontiguousarray(scan.mask[z]), rows, columns))
-        yield Sample(image=encode(pixels), mask=mask, row=row)
+        yield Sample(image=image, mask=mask, row=row)
+
+
+def _image_of(scan: Scan, z: int, pixels: Pixels) -> tuple[bytes, str]:
+    """The bytes to store for a slice, and their format: a picture that kept its size keeps its own."""
+    if not scan.image_format or pixels.dtype == np.int16:
+        return encode(pixels), "b2nd"
+    if pixels.shape[:2] == scan.voxels.shape[1:3]:
+        return scan.encoded[z], scan.image_format
+    return pictures.encode(pixels, scan.image_format), scan.image_format
 
 
 def content_hash_of(pixels: Pixels) -> str:
@@ -82,9 +93,9 @@ def _series_row(scan: Scan, settings: BuildSettings, rows: int, columns: int) ->
         "slices": len(scan.voxels),
         "rows": rows,
         "columns": columns,
-        "spacing_z_mm": round(scan.spacing_mm[0], 6),
-        "spacing_y_mm": round(scan.spacing_mm[1] * scan.voxels.shape[1] / rows, 6),
-        "spacing_x_mm": round(scan.spacing_mm[2] * scan.voxels.shape[2] / columns, 6),
+        "spacing_z_mm": _mm(scan.spacing_mm[0], 1.0),
+        "spacing_y_mm": _mm(scan.spacing_mm[1], scan.voxels.shape[1] / rows),
+        "spacing_x_mm": _mm(scan.spacing_mm[2], scan.voxels.shape[2] / columns),
         "slice_thickness_mm": tags.slice_thickness_mm,
         "kernel": tags.kernel,
         "kvp": tags.kvp,
@@ -95,3 +106,7 @@ def _series_row(scan: Scan, settings: BuildSettings, rows: int, columns: int) ->
         "synthetic": tags.synthetic,
         "notes": ";".join(tags.notes),
     }
+
+
+def _mm(spacing_mm: float | None, factor: float) -> float | None:
+    return None if spacing_mm is None else round(spacing_mm * factor, 6)

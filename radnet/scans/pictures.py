@@ -1,0 +1,156 @@
+"""PNG and JPEG files: pictures without Hounsfield units, as natural images and many public radiographs come."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from radnet.scans.sizes import require_plausible_slice
+from radnet.scans.sources import RefusedError
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+FORMATS = {"PNG": "png", "JPEG": "jpg"}
+EXIF_ORIENTATION = 0x0112
+GREY_MODES, COLOUR_MODES = ("L", "LA", "1"), ("RGB", "RGBA", "P", "PA")
+DEEP_MODES = ("I;16", "I;16B", "I")
+"""16-bit PNG."""
+KEPT_MARKERS = frozenset({0xE0, 0xEE})
+"""JFIF and Adobe: without them a decoder may take the wrong colours. All other APPn segments and comments go."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureHeader:
+    """What the head of a picture file says.
+
+    Attributes:
+        rows: Height in pixels.
+        columns: Width in pixels.
+        lossy: Whether it is a JPEG.
+    """
+
+    rows: int
+    columns: int
+    lossy: bool
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and the bytes to store for it.
+
+    Attributes:
+        pixels: uint8 (Y, X) grey, uint8 (Y, X, 3) RGB, or uint16 (Y, X).
+        encoded: A JPEG without metadata, or a PNG of the pixels.
+        image_format: "jpg" or "png".
+    """
+
+    pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    encoded: bytes
+    image_format: str
+
+
+def is_picture_name(path: Path) -> bool:
+    """Whether a file is called as pictures are."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def read_picture_header(path: Path) -> PictureHeader:
+    """Size and format, without decoding.
+
+    Raises:
+        RefusedError: No PNG or JPEG ("unreadable"), or a size that no picture has ("too_large").
+    """
+    with _open(path) as image:
+        require_plausible_slice(image.height, image.width)
+        return PictureHeader(image.height, image.width, image.format == "JPEG")
+
+
+def read_picture(path: Path) -> Picture:
+    """Decode a picture. A turned JPEG is turned upright and stored as PNG, any other one keeps its own bytes.
+
+    Raises:
+        RefusedError: Damaged ("unreadable"), too large, or of colours that are neither grey nor RGB ("colour").
+    """
+    with _open(path) as image:
+        require_plausible_slice(image.height, image.width)
+        try:
+            if image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1 and image.mode in ("L", "RGB"):
+                data = without_metadata(path.read_bytes())
+                return Picture(decode(data), data, "jpg")
+            pixels = _pixels(image)
+        except (OSError, ValueError, SyntaxError, cv2.error) as error:
+            raise RefusedError("unreadable", f"The picture cannot be decoded ({type(error).__name__})") from error
+    return Picture(pixels, encode(pixels, "png"), "png")
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """The pixels of a PNG or JPEG of 8 bits, grey (Y, X) or RGB (Y, X, 3).
+
+    Raises:
+        ValueError: It cannot be decoded.
+    """
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("the picture is damaged")
+    return np.ascontiguousarray(pixels[..., ::-1] if pixels.ndim == 3 else pixels, dtype=np.uint8)
+
+
+def encode(pixels: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16], image_format: str) -> bytes:
+    """A picture file of grey or RGB pixels; JPEG at quality 95."""
+    stored: NDArray[Any] = np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if image_format == "jpg" else []
+    return bytes(cv2.imencode(f".{image_format}", stored, options)[1])
+
+
+def without_metadata(data: bytes) -> bytes:
+    """A JPEG without everything that decoding does not need: EXIF, XMP, IPTC, comments, profiles, thumbnails.
+
+    Source of the layout: ITU-T T.81, annex B.
+
+    Raises:
+        ValueError: The segments before the picture are damaged.
+    """
+    if data[:2] != b"\xff\xd8":
+        raise ValueError("no JPEG")
+    kept, at = [data[:2]], 2
+    while True:
+        if data[at : at + 1] != b"\xff" or at + 4 > len(data):
+            raise ValueError("a damaged JPEG")
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        end = at + 2 + length
+        if length < 2 or end > len(data):
+            raise ValueError("a damaged JPEG")
+        if marker == 0xDA:  # the picture begins; nothing follows its end
+            stop = data.rfind(b"\xff\xd9", at)
+            return b"".join([*kept, data[at : stop + 2] if stop > 0 else data[at:]])
+        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker in KEPT_MARKERS:
+            kept.append(data[at:end])
+        at = end
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path, formats=tuple(FORMATS))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RefusedError("unreadable", f"The picture cannot be read ({type(error).__name__})") from error
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    from PIL import ImageOps
+
+    if image.mode in DEEP_MODES:
+        deep = np.asarray(image)
+        if deep.min() < 0 or deep.max() > np.iinfo(np.uint16).max:
+            raise RefusedError("colour", "The pixels need more than 16 bits")
+        return deep.astype(np.uint16)
+    if image.mode not in (*GREY_MODES, *COLOUR_MODES):
+        raise RefusedError("colour", f"The colours of the picture ({image.mode}) are neither grey nor RGB")
+    upright = ImageOps.exif_transpose(image)
+    return np.array(upright.convert("L" if image.mode in GREY_MODES else "RGB"), dtype=np.uint8)
