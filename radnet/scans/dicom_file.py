@@ -1,5 +1,6 @@
 """Opening a DICOM file, with or without the 128-byte preamble, whatever it is called."""
 
+import io
 import zlib
 from pathlib import Path
 
@@ -11,8 +12,30 @@ from radnet.scans.quiet import quiet_readers
 from radnet.scans.sources import RefusedError
 
 PREAMBLE_BYTES = 128
+MUCH = 1 << 20
+"""Bytes that may be asked for without a look at the size of the file."""
 BARE_GROUPS = (0x0002, 0x0008)
 """Groups with which a data set without preamble may begin."""
+
+
+class HonestFile(io.BufferedReader):
+    """A file that never makes room for more bytes than it has left.
+
+    An element may claim 4 GiB; a plain file would allocate them before it finds that they are not there.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(str(path)))  # pydicom joins its name with words
+        self._bytes = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes; all that are left when it is negative."""
+        if size is not None and size > MUCH:
+            size = min(size, max(self._bytes - self.tell(), 0))
+        return super().read(size)
 
 
 def looks_like_dicom(start: bytes) -> bool:
@@ -49,10 +72,12 @@ def open_dicom(path: Path, keywords: tuple[str, ...] | None = None, *, without_p
     stop = without_pixels or keywords is not None
     with quiet_readers():
         try:
-            try:
-                dataset = pydicom.dcmread(path, stop_before_pixels=stop, specific_tags=tags)
-            except InvalidDicomError:
-                dataset = pydicom.dcmread(path, stop_before_pixels=stop, specific_tags=tags, force=True)
+            with HonestFile(path) as file:
+                try:
+                    dataset = pydicom.dcmread(file, stop_before_pixels=stop, specific_tags=tags)
+                except InvalidDicomError:
+                    file.seek(0)
+                    dataset = pydicom.dcmread(file, stop_before_pixels=stop, specific_tags=tags, force=True)
             if "TransferSyntaxUID" not in dataset.file_meta:
                 _name_transfer_syntax(dataset)
         except RefusedError:

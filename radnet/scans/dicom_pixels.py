@@ -12,6 +12,7 @@ from pydicom import Dataset
 from pydicom.pixels.utils import iter_pixels, pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from radnet.scans.compressed import claimed_size
 from radnet.scans.decoders import syntax_name
 from radnet.scans.dicom_file import open_dicom
 from radnet.scans.dicom_headers import DicomHeader, parse_headers
@@ -81,6 +82,8 @@ def stored_pixels(dataset: Dataset, rows: int, columns: int, plugin: str) -> NDA
         require_bytes(bits // 8, len(dataset.PixelData))
     elif not _is_complete(dataset):
         raise RefusedError("truncated", "The compressed pixel data is cut off")
+    elif (size := claimed_size(dataset.PixelData)) not in (None, (rows, columns)):
+        raise RefusedError("unreadable", f"The compressed pixels claim the size {size}, the header {(rows, columns)}")
     with quiet_readers(), _refusals(syntax):
         stored = pixel_array(dataset, decoding_plugin=plugin)
     if stored.shape != (rows, columns):

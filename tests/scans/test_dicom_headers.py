@@ -113,7 +113,7 @@ def test_reading_says_nothing(
 def test_refusals(tmp_path: Path, elements: dict[str, object], reason: str) -> None:
     path = write_slice(tmp_path / "a", **elements)
     with pytest.raises(RefusedError) as caught:
-        read_headers(path)
+        read_headers(path, ("CT",))
     assert caught.value.reason == reason
     assert reasons(inventory_of(tmp_path)) == {"a": reason}
 
