@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.tag import BaseTag, Tag
 
 from radnet.scans.sources import RefusedError
 
@@ -42,15 +44,24 @@ class FrameElements:
 
     def get(self, key: str, default: Any = None, /) -> Any:
         """The value for this frame."""
-        return self.own[key] if key in self.own else self.dataset.get(key, default)
+        return self.own[key] if key in self.own else value_of(self.dataset, key)
 
 
 def value_of(elements: Elements, keyword: str) -> Any:
     """The value of an element, None when it is missing or cannot be understood."""
     try:
+        if isinstance(elements, Dataset):  # by tag, which spares pydicom to look the keyword up several times
+            element = elements.get(tag_of(keyword))
+            return None if element is None else element.value
         return elements.get(keyword)
     except Exception:  # the conversion of a malformed value can raise anything
         return None
+
+
+@cache
+def tag_of(keyword: str) -> BaseTag:
+    """The tag of a keyword of the standard."""
+    return Tag(keyword)
 
 
 def parts_of(elements: Elements, keyword: str) -> list[str]:

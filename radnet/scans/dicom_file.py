@@ -2,11 +2,13 @@
 
 import io
 import zlib
+from functools import cache
 from pathlib import Path
 
 import pydicom
 from pydicom import FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import BaseTag, Tag
 
 from radnet.scans.quiet import quiet_readers
 from radnet.scans.sources import RefusedError
@@ -54,6 +56,11 @@ def looks_like_dicom(start: bytes) -> bool:
     )
 
 
+@cache
+def _tags(keywords: tuple[str, ...]) -> list[BaseTag]:
+    return [Tag(keyword) for keyword in keywords]
+
+
 def open_dicom(path: Path, keywords: tuple[str, ...] | None = None, *, without_pixels: bool = False) -> FileDataset:
     """Read a DICOM file.
 
@@ -68,7 +75,7 @@ def open_dicom(path: Path, keywords: tuple[str, ...] | None = None, *, without_p
     Raises:
         RefusedError: Not readable as DICOM ("unreadable", "truncated").
     """
-    tags: list[str] | None = list(keywords) if keywords else None
+    tags = _tags(keywords) if keywords else None
     stop = without_pixels or keywords is not None
     with quiet_readers():
         try:

@@ -37,6 +37,12 @@ def rescale(stored: NDArray[RealVoxels], slope: float, intercept: float) -> tupl
     values: NDArray[RealVoxels]
     if slope == 1 and intercept == 0:
         values = stored if whole else np.rint(stored)
+    elif whole and stored.dtype.itemsize <= 2 and _fits(stored, int(slope), int(intercept)):
+        # where the results fit into int16, what runs over on the way to them does not matter
+        low_bits = stored.astype(np.int16)
+        low_bits *= np.int16(slope)
+        low_bits += np.int64(int(intercept)).astype(np.int16)
+        return low_bits, False
     elif whole:
         values = stored.astype(np.int64) * int(slope) + int(intercept)
     else:
@@ -45,6 +51,13 @@ def rescale(stored: NDArray[RealVoxels], slope: float, intercept: float) -> tupl
         return values.astype(np.int16), False
     clipped = bool(values.min() < INT16.min or values.max() > INT16.max)
     return (np.clip(values, INT16.min, INT16.max) if clipped else values).astype(np.int16), clipped
+
+
+def _fits(stored: NDArray[RealVoxels], slope: int, intercept: int) -> bool:
+    """Whether slope (0 to 32767) and intercept bring all values into int16."""
+    if stored.size == 0 or not 0 <= slope <= INT16.max:
+        return False
+    return int(stored.min()) * slope + intercept >= INT16.min and int(stored.max()) * slope + intercept <= INT16.max
 
 
 class Survey:

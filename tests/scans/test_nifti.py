@@ -160,3 +160,17 @@ def test_what_looks_like_what() -> None:
 def test_a_singular_affine_has_no_orientation() -> None:
     with pytest.raises(ValueError, match="singular"):
         to_canonical(np.zeros((2, 2, 2)), np.diag([1.0, 1.0, 0.0, 1.0]))
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.uint8, np.int8, np.int32])
+@pytest.mark.parametrize("slope", [1, 2, 7, -1, 100])
+@pytest.mark.parametrize("intercept", [0, -1024, -8192, 40000, -70000])
+def test_rescale_equals_plain_arithmetic(dtype: type, slope: int, intercept: int) -> None:
+    limits = np.iinfo(dtype)
+    for low, high in ((limits.min, limits.max), (0, 100), (max(limits.min, -50), 120)):
+        stored = np.linspace(low, high, 500).astype(dtype)
+        expected = stored.astype(np.int64) * slope + intercept
+        hu, clipped = rescale(stored, slope, intercept)
+        assert hu.dtype == np.int16
+        assert np.array_equal(hu, np.clip(expected, -32768, 32767))
+        assert clipped == (expected.min() < -32768 or expected.max() > 32767)
