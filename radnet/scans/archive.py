@@ -17,6 +17,7 @@ from radnet.scans.dicom_groups import DicomEntry, group_series
 from radnet.scans.dicom_headers import KEYWORDS, STACKED, DicomHeader, read_headers
 from radnet.scans.dicom_series import read_dicom_series
 from radnet.scans.flat import read_flat
+from radnet.scans.interning import Interner
 from radnet.scans.keys import KeyedHash
 from radnet.scans.masks import read_mask
 from radnet.scans.metadata import MetadataTable, read_metadata
@@ -99,6 +100,7 @@ def take_inventory(
         else:
             count = 0 if file.problem == "directory" else 1
             refused.append(replace(describer.reject(file.path, refusal.reason, refusal.sentence), files=count))
+    interner = Interner()
     dicom: list[DicomEntry] = []
     series: list[SeriesSource] = []
     labelled: list[Path | None] = []
@@ -111,7 +113,7 @@ def take_inventory(
             sentence = f"The metadata name another modality than {' or '.join(modalities)}"
             refused.append(describer.reject(file.path, "modality", sentence))
         elif isinstance(found, tuple):
-            dicom += [DicomEntry(file.path, header, row, row_path) for header in found]
+            dicom += [DicomEntry(file.path, interner.header(header), row, row_path) for header in found]
         elif isinstance(found, RadiographHeader | PictureHeader):
             series.append(describer.flat_source(file, found, row))
             labelled.append(file.real_path)
