@@ -1,146 +1,286 @@
-"""The stream against its peers: slices a second through a DataLoader, two SimCLR views each, in one run.
+"""Slices a second through a loader, against peers and against what the cores could do, in one run.
 
-    python benchmarks/loader.py [--size 256] [--view 224] [--slices 192] [--workers 2] [--seconds 8]
+    python benchmarks/loader.py [--workers 2] [--seconds 2] [--turns 3] [--dtype float32]
 
-All arms read the same set, use the same workers and batch size, and hand out float32 batches:
+Two workloads: two SimCLR views of 224 px, and DINO's multi-crop of 2 x 224 px and 8 x 96 px. All arms have the same
+slices, workers, batch size, and steps (crop, flip, blur, jitter of window or contrast, noise):
 
-- radnet: exact shuffled order, read at offsets, views with OpenCV on int16
-- webdataset: shards in their order (shuffle buffer, no resume), the same decoding and the same views
-- torchvision: as radnet, but crop, flip, window and blur are torchvision.transforms.v2 on float tensors
-
-The ratios are of this run; the speeds depend on the machine and on what else it does.
+- radnet: its stream over a shard set, exact order, 16-bit Hounsfield units until the window
+- lightly: its transforms over 8-bit PNG files (colour jitter where the others jitter the window), torch's DataLoader
+- webdataset: stock webdataset over tars of int16 `.npy`, torchvision.transforms.v2 on float tensors
+- bound: radnet's decoding and views alone, one plain process a worker, nothing handed over; their speeds are added
 """
 
 import argparse
 import functools
-import sys
+import inspect
+import io
+import multiprocessing
+import tarfile
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import nibabel as nib
 import numpy as np
 import torch
 import webdataset as wds
+from common import Bar, Report, Slice, arguments, finish, in_turns, slices_512, slices_native
+from lightly.transforms import DINOTransform, SimCLRTransform
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+import radnet.views
 from radnet.scans.keys import KeyedHash
-from radnet.scans.phantom import write_phantom_archive
-from radnet.shards import Batch, BatchOrder, ShardSet, Stream
+from radnet.shards import BatchOrder, ShardSet, Stream, codec
 from radnet.shards.build import BuildSettings, build_shards
-from radnet.shards.codec import decode
-from radnet.shards.stream import start_worker
-from radnet.views import SimclrViews
+from radnet.shards.streams import start_worker
 
-BATCH = 32
-ROUNDS = 2
+WARM_BATCHES = 6
+PEER_SHARDS = 8
+BARS = {"lightly": 15.0, "webdataset": 5.0, "bound": 0.6}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=256, help="rows and columns of a slice")
-    parser.add_argument("--view", type=int, default=224, help="side of a view")
-    parser.add_argument("--slices", type=int, default=192, help="slices of the set; small sets fit the page cache")
-    parser.add_argument("--workers", type=int, default=2, help="loader processes")
-    parser.add_argument("--seconds", type=float, default=8.0, help="time for each arm")
+    parser = arguments(__doc__)
+    parser.add_argument("--workers", type=int, default=2, help="loader processes of every arm")
+    parser.add_argument("--batch", type=int, default=32, help="slices a batch")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time of one turn")
+    parser.add_argument("--turns", type=int, default=3, help="turns of each arm; the median counts")
+    parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="of radnet's batches")
     options = parser.parse_args()
+    if options.quick:
+        options.batch, options.seconds, options.turns = 4, 0.2, 1
+    settings = {key: getattr(options, key) for key in ("workers", "batch", "seconds", "turns", "dtype")}
+    report = Report("loader", settings)
+    each = 2 if options.quick else 24
+    slices = slices_512(each, report) + [hu for group in slices_native(each, report).values() for hu in group]
     with tempfile.TemporaryDirectory() as scratch:
-        shards = phantom_set(Path(scratch), options.slices, options.size, options.workers)
-        recipe = SimclrViews(size=options.view)
-        arms = {
-            "radnet": lambda: stream(shards, recipe, options.workers),
-            "webdataset": lambda: plain_webdataset(shards, recipe, options.workers),
-            "torchvision": lambda: stream(shards, TorchvisionViews(options.view), options.workers),
-        }
-        found: dict[str, list[float]] = {name: [] for name in arms}
-        for _ in range(ROUNDS):  # in turns, so that a busy moment of the machine does not hit one arm alone
-            for name, start in arms.items():
-                found[name].append(slices_per_s(start(), options.seconds / ROUNDS))
-    best = {name: max(speeds) for name, speeds in found.items()}
-    print(
-        f"{len(shards)} synthetic slices of {options.size} x {options.size}, two views of {options.view} px, "
-        f"{options.workers} workers, batches of {BATCH}"
-    )
-    print(f"{'arm':14}{'slices/s':>10}{'radnet / arm':>14}")
-    for name, speed in best.items():
-        print(f"{name:14}{speed:10.0f}{best['radnet'] / speed:13.1f}x")
+        bench = Bench(Path(scratch), slices, options)
+        report.add("Data", [{"slices": len(bench.shards), "from": "real CT, 120 to 512 px", "batch": options.batch}])
+        for name, (recipe, lightly, torchvision) in workloads(report).items():
+            arms = {
+                "radnet": lambda recipe=recipe: bench.rate(bench.radnet(recipe)),
+                "lightly": lambda lightly=lightly: bench.rate(bench.png_files(lightly)),
+                "webdataset": lambda torchvision=torchvision: bench.rate(bench.npy_shards(torchvision)),
+                "bound": lambda recipe=recipe: bench.bound(recipe),
+            }
+            speeds = in_turns(arms, options.turns)
+            report.add(
+                name,
+                [
+                    {"arm": arm, "slices/s": speed, "radnet / arm": speeds["radnet"] / speed}
+                    for arm, speed in speeds.items()
+                ],
+            )
+            report.bars += [
+                Bar(f"{name}: radnet / {arm}", speeds["radnet"] / speeds[arm], limit) for arm, limit in BARS.items()
+            ]
+    finish(report, options)
 
 
-def phantom_set(directory: Path, slices: int, size: int, jobs: int) -> ShardSet:
-    """A set of at least so many synthetic slices, in about eight shards, all of them for training."""
-    series = 6
-    each = -(-slices // (2 * series))
-    print("making synthetic scans …", file=sys.stderr)
-    write_phantom_archive(
-        directory / "archive", patients=2, series_per_patient=series, slices=each, size=size, jobs=max(jobs, 1)
-    )
-    settings = BuildSettings((1.0, 0.0, 0.0), shard_bytes=max(slices * size * size // 8, 1 << 16))
+def workloads(report: Report) -> dict[str, tuple[Any, Any, Any]]:
+    """Name -> recipe of radnet, transform of lightly, transform of torchvision."""
+    found: dict[str, tuple[Any, Any, Any]] = {
+        "2 x 224 px (SimCLR)": (
+            radnet.views.SimclrViews(),
+            SimCLRTransform(),
+            TorchvisionViews([(224, (0.2, 1.0))] * 2),
+        )
+    }
+    multicrop = getattr(radnet.views, "MultiCropViews", None)
+    if multicrop is None:
+        report.notes.append("no multi-crop: this radnet has no recipe of it")
+    else:
+        crops = TorchvisionViews([(224, (0.4, 1.0))] * 2 + [(96, (0.05, 0.4))] * 8)
+        found["2 x 224 + 8 x 96 px (DINO)"] = (multicrop(), DINOTransform(n_local_views=8), crops)
+    return found
+
+
+class Bench:
+    """The same slices in every form, and the arms.
+
+    Args:
+        directory: Where the forms are written.
+        slices: int16 HU, any sizes.
+        options: Of the command line.
+    """
+
+    def __init__(self, directory: Path, slices: list[Slice], options: argparse.Namespace) -> None:
+        self.options = options
+        self.shards = shard_set(directory, slices)
+        images = [self.shards.read_image(row) for row in range(len(self.shards))]
+        self.frames = [codec.encode(hu) for hu in images]
+        self.pngs = write_pngs(directory / "png", images)
+        self.tars = write_npy_shards(directory / "npy", images)
+
+    def rate(self, batches: Iterable[Any]) -> float:
+        """Slices a second after the first batches, which pay for the start of the workers."""
+        running = iter(batches)
+        for _ in range(WARM_BATCHES):
+            next(running)
+        count, start = 0, time.perf_counter()
+        while (passed := time.perf_counter() - start) < self.options.seconds or count == 0:
+            next(running)
+            count += 1
+        close = getattr(running, "close", None)
+        if close is not None:
+            close()
+        return count * self.options.batch / passed
+
+    def radnet(self, recipe: Any) -> Iterator[Any]:
+        more: dict[str, Any] = {}
+        if "dtype" in inspect.signature(Stream.__init__).parameters:
+            more["dtype"] = self.options.dtype
+        elif self.options.dtype != "float32":
+            raise SystemExit("this radnet's stream has no dtype")
+        order = BatchOrder(len(self.shards), self.options.batch)
+        stream = Stream(self.shards, self.shards.rows(), recipe, order, workers=self.options.workers, **more)
+        try:
+            while True:
+                yield from stream
+        finally:
+            stream.close()
+
+    def png_files(self, transform: Any) -> Iterator[Any]:
+        loader = DataLoader(
+            PngFiles(self.pngs, transform),
+            batch_size=self.options.batch,
+            shuffle=True,
+            drop_last=True,
+            num_workers=self.options.workers,
+            worker_init_fn=start_worker,
+            persistent_workers=self.options.workers > 0,
+        )
+        while True:
+            yield from loader
+
+    def npy_shards(self, transform: Any) -> Iterator[Any]:
+        dataset = (
+            wds.WebDataset(self.tars, shardshuffle=PEER_SHARDS, seed=0)
+            .shuffle(64)
+            .map(functools.partial(npy_views, transform))
+            .repeat()
+            .batched(self.options.batch, partial=False, collation_fn=torch.utils.data.default_collate)
+        )
+        workers = self.options.workers
+        yield from DataLoader(dataset, batch_size=None, num_workers=workers, worker_init_fn=start_worker)
+
+    def bound(self, recipe: Any) -> float:
+        """Slices a second of as many plain processes as there are workers."""
+        fork = multiprocessing.get_context("fork")
+        processes = max(self.options.workers, 1)
+        together, found = fork.Barrier(processes), fork.Queue()
+        work = functools.partial(bare_loop, self.frames, recipe, self.options.seconds, together, found)
+        running = [fork.Process(target=work) for _ in range(processes)]
+        for process in running:
+            process.start()
+        speeds = [found.get(timeout=60 + self.options.seconds) for _ in running]
+        for process in running:
+            process.join()
+        return float(sum(speeds))
+
+
+def bare_loop(frames: list[bytes], recipe: Callable[..., Any], seconds: float, together: Any, found: Any) -> None:
+    """Decode and make views until the time is over; speed goes to `found`."""
+    start_worker(0)
+    generator = np.random.default_rng(0)
+    for frame in frames[:16]:
+        recipe(codec.decode(frame), generator)
+    together.wait()
+    count, start = 0, time.perf_counter()
+    while (passed := time.perf_counter() - start) < seconds:
+        recipe(codec.decode(frames[int(generator.integers(len(frames)))]), generator)
+        count += 1
+    found.put(count / passed)
+
+
+def shard_set(directory: Path, slices: list[Slice]) -> ShardSet:
+    """A set of these slices; runs of equal size become one volume."""
+    by_size: dict[tuple[int, ...], list[Slice]] = {}
+    for hu in slices:
+        by_size.setdefault(hu.shape, []).append(hu)
+    for number, volume in enumerate(by_size.values()):
+        folder = directory / "archive" / f"{number:02d}"
+        folder.mkdir(parents=True)
+        nib.save(nib.Nifti1Image(np.stack(volume).T, np.diag([0.8, 0.8, 3.0, 1.0])), folder / "ct.nii")
+    settings = BuildSettings((1.0, 0.0, 0.0), shard_bytes=8 << 20)
     build_shards(directory / "archive", directory / "set", KeyedHash(bytes(32)), settings)
     return ShardSet.open(directory / "set")
 
 
-def slices_per_s(batches: Iterable[Any], seconds: float) -> float:
-    """Speed after the first batches, which pay for the start of the workers."""
-    running = iter(batches)
-    for _ in range(4):
-        next(running)
-    slices, start = 0, time.perf_counter()
-    while (passed := time.perf_counter() - start) < seconds or slices == 0:
-        next(running)
-        slices += BATCH
-    return slices / passed
+def write_pngs(directory: Path, images: list[Slice]) -> list[Path]:
+    """8-bit files in the soft tissue window, as one makes them for suites that read pictures."""
+    directory.mkdir()
+    files = [directory / f"{number:05d}.png" for number in range(len(images))]
+    for file, hu in zip(files, images, strict=True):
+        cv2.imwrite(str(file), (np.clip((hu.astype(np.float32) + 160) / 400, 0, 1) * 255).astype(np.uint8))
+    return files
 
 
-def stream(shards: ShardSet, views: Any, workers: int) -> Iterator[Batch]:
-    batches = Stream(shards, shards.rows(), views, BatchOrder(len(shards), BATCH), workers=workers)
-    try:
-        while True:
-            yield from batches
-    finally:
-        batches.close()
+def write_npy_shards(directory: Path, images: list[Slice]) -> list[str]:
+    directory.mkdir()
+    files = [directory / f"{number:03d}.tar" for number in range(PEER_SHARDS)]
+    for number, file in enumerate(files):
+        with tarfile.open(file, "w") as tar:
+            for row in range(number, len(images), PEER_SHARDS):
+                content = io.BytesIO()
+                np.save(content, images[row])
+                member = tarfile.TarInfo(f"{row:08d}.npy")
+                member.size = content.tell()
+                content.seek(0)
+                tar.addfile(member, content)
+    return [str(file) for file in files]
 
 
-def plain_webdataset(shards: ShardSet, recipe: SimclrViews, workers: int) -> Iterator[Any]:
-    urls = [str(shards.path / shard.file) for shard in shards.manifest.shards]
-    dataset = (
-        wds.WebDataset(urls, shardshuffle=len(urls), seed=0)
-        .shuffle(64)
-        .map(functools.partial(sample_views, recipe))
-        .batched(BATCH, collation_fn=stack, partial=False)
-        .repeat()
-    )
-    return iter(DataLoader(dataset, batch_size=None, num_workers=workers, worker_init_fn=start_worker))
+class PngFiles(Dataset[Any]):
+    """Pictures from files, three channels as lightly's transforms want them."""
 
+    def __init__(self, files: list[Path], transform: Any) -> None:
+        self.files, self.transform = files, transform
 
-def sample_views(recipe: SimclrViews, sample: dict[str, Any]) -> list[NDArray[Any]]:
-    return list(recipe(decode(sample["image.b2nd"]), np.random.default_rng()))  # type: ignore[arg-type]
+    def __len__(self) -> int:
+        return len(self.files)
 
-
-def stack(samples: list[list[NDArray[Any]]]) -> list[torch.Tensor]:
-    return [torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True)]
+    def __getitem__(self, number: int) -> Any:
+        with Image.open(self.files[number]) as picture:
+            return self.transform(picture.convert("RGB"))
 
 
 class TorchvisionViews:
-    """The steps of `SimclrViews` with torchvision's transforms; no noise and no random window, which it has not."""
+    """The steps of radnet's recipes with torchvision's transforms on float tensors.
 
-    def __init__(self, size: int) -> None:
-        self.transform = v2.Compose(
-            [
-                v2.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True),
-                v2.RandomHorizontalFlip(),
-                v2.RandomApply([v2.GaussianBlur(9, (0.1, 1.0))]),
-                v2.ColorJitter(brightness=0.1, contrast=0.2),
-                v2.Normalize([0.5], [0.5]),
-            ]
-        )
+    Args:
+        crops: Size in pixels and scale of every view.
+    """
 
-    def __call__(self, hu: NDArray[np.int16], generator: np.random.Generator) -> list[NDArray[Any]]:
-        """Two views; torchvision draws from torch's own generator."""
+    def __init__(self, crops: list[tuple[int, tuple[float, float]]]) -> None:
+        self.transforms = [
+            v2.Compose(
+                [
+                    v2.RandomResizedCrop(size, scale=scale, antialias=True),
+                    v2.RandomHorizontalFlip(),
+                    v2.RandomApply([v2.GaussianBlur(9, (0.1, 1.0))]),
+                    v2.ColorJitter(brightness=0.1, contrast=0.2),
+                    v2.GaussianNoise(sigma=0.02),
+                    v2.Normalize([0.5], [0.5]),
+                ]
+            )
+            for size, scale in crops
+        ]
+
+    def __call__(self, hu: NDArray[np.int16]) -> list[torch.Tensor]:
         grey = torch.from_numpy(hu).float().add_(160).div_(400).clamp_(0, 1)[None]
-        return [self.transform(grey).numpy() for _ in range(2)]
+        return [transform(grey) for transform in self.transforms]
+
+
+def npy_views(transform: Any, sample: dict[str, Any]) -> list[torch.Tensor]:
+    return list(transform(np.load(io.BytesIO(sample["npy"]), allow_pickle=False)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from radnet.cli import sets
 from radnet.cli.build import Jobs, Overwrite, build
 
 PhantomFormat = Literal["dicom", "nifti", "mixed"]
@@ -12,27 +13,12 @@ PhantomFormat = Literal["dicom", "nifti", "mixed"]
 
 def register(app: typer.Typer) -> None:
     """Add the file verbs to the command line."""
-    shards = typer.Typer(no_args_is_help=True, help="Shard sets: build and look at them.")
+    shards = typer.Typer(no_args_is_help=True, help="Shard sets: build, check, look at, join and cut them.")
     shards.command("build")(build)
-    shards.command("info")(info)
+    sets.register(shards)
     app.add_typer(shards, name="shards")
     app.command("phantom")(phantom)
     app.command("export")(export)
-
-
-def info(shards: Annotated[Path, typer.Argument(help="A shard set.")]) -> None:
-    """Totals of a shard set, and why files were not used."""
-    import pandas as pd
-
-    from radnet.cli.reports import reason_counts_table, set_table
-    from radnet.console import show
-    from radnet.shards import ShardSet
-
-    opened = ShardSet.open(shards)
-    show(set_table(opened.manifest))
-    rejects = pd.read_parquet(shards / opened.manifest.rejects.file)
-    if len(rejects):
-        show(reason_counts_table(rejects))
 
 
 def phantom(

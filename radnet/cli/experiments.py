@@ -46,7 +46,7 @@ def pretrain(overrides: Overrides = None, defaults: Defaults = False) -> None:
     The same command again continues an unfinished run.
     """
     if defaults:
-        _show_defaults("pretrain", ("method", "experiment"))
+        _show_defaults("pretrain", ("method", "views", "window", "experiment"))
         return
     from radnet.pretrain.run import pretrain as run
 

@@ -71,16 +71,6 @@ def rejects_table(rejects: Sequence[Reject]) -> Table:
     return table
 
 
-def reason_counts_table(rejects: pd.DataFrame) -> Table:
-    """Files not used, by reason, from a set's own table (which holds no paths)."""
-    table = Table(title="what was not used")
-    for column in ("reason", "files", "what was wrong"):
-        table.add_column(column, overflow="fold")
-    for reason, same in rejects.groupby("reason"):
-        table.add_row(str(reason), str(int(same["files"].sum())), str(same["sentence"].iloc[0]))
-    return table
-
-
 def write_reject_list(rejects: Sequence[Reject], path: Path) -> None:
     """Every file not used as CSV, paths included."""
     with explained_disk_errors(path):

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from radnet.views.pixels import Image
+
 
 class Recipe(Protocol):
     """How a method makes views of a slice: what the loader calls, and what the export must know to do likewise."""
@@ -33,8 +35,8 @@ class Recipe(Protocol):
         """Divides the grey values after that."""
         ...
 
-    def __call__(self, hu: NDArray[np.int16], generator: np.random.Generator) -> Sequence[NDArray[np.floating[Any]]]:
-        """Views of one slice: int16 HU (Y, X) -> float arrays (C, H, W), one a view."""
+    def __call__(self, image: Image, generator: np.random.Generator) -> Sequence[NDArray[np.floating[Any]]]:
+        """Views of one image: see `radnet.views.pixels` -> float arrays (C, H, W), one a view."""
         ...
 
 

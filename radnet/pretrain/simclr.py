@@ -16,7 +16,7 @@ from radnet.configs import validated
 from radnet.errors import UsageError
 from radnet.models import create_backbone, embedding_size
 from radnet.pretrain.method import Method
-from radnet.views import SimclrViews
+from radnet.views import ReferenceStudyViews, SimclrViews, recipe_from_settings
 
 
 class SimclrSettings(BaseModel):
@@ -48,7 +48,13 @@ class SimCLR(Method):
     ) -> None:
         super().__init__()
         own = validated(SimclrSettings, settings, "method=simclr")
-        recipe = SimclrViews.from_settings(own.views)
+        recipe = recipe_from_settings({"name": "simclr", **own.views})  # runs of before had no name here
+        if not isinstance(recipe, SimclrViews | ReferenceStudyViews):
+            raise UsageError(
+                "SimCLR compares two views of one size",
+                seen=own.views["name"],
+                fix="Use views@method.views=simclr or reference_study",
+            )
         if recipe.views != 2:
             raise UsageError("SimCLR compares two views", seen=recipe.views, fix="Leave method.views.views at 2")
         self.views = recipe

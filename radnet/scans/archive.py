@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from joblib import Parallel, delayed
 
 from radnet.console import progress
 from radnet.files import require_directory
 from radnet.scans import slice_labels
 from radnet.scans.describe import Describer
+from radnet.scans.dicom_copies import without_copies
 from radnet.scans.dicom_file import looks_like_dicom
 from radnet.scans.dicom_groups import DicomEntry, group_series
-from radnet.scans.dicom_headers import DicomHeader, read_header
+from radnet.scans.dicom_headers import DicomHeader, read_headers
 from radnet.scans.dicom_series import read_dicom_series
 from radnet.scans.keys import KeyedHash
 from radnet.scans.masks import read_mask
@@ -21,10 +21,10 @@ from radnet.scans.metadata import MetadataTable, read_metadata
 from radnet.scans.nifti import NiftiHeader, is_nifti_name, read_nifti, read_nifti_header
 from radnet.scans.orientation import spacing_of, to_canonical
 from radnet.scans.scan import Scan
-from radnet.scans.sources import Inventory, RefusedError, Reject, SeriesSource, UnreadableSeries
+from radnet.scans.sources import Inventory, RefusedError, Reject, SeriesReading, SeriesSource, UnreadableSeries
 from radnet.scans.walk import ArchiveFile, walk_archive
 
-__all__ = ["Inventory", "Reject", "SeriesSource", "UnreadableSeries", "read_series", "take_inventory"]
+__all__ = ["Inventory", "Reject", "SeriesReading", "SeriesSource", "UnreadableSeries", "read_series", "take_inventory"]
 
 FILES_A_TASK = 64
 START_BYTES = 132
@@ -35,6 +35,9 @@ PROBLEMS = {
     "special": ("not_an_image", "This is no regular file"),
     "repeat": ("duplicate_file", "A link to a file that is in the archive anyway"),
 }
+
+
+COPY_SENTENCE = "The same image is in the archive already: instance and series UID, position and size agree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +93,19 @@ def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = Non
             refused.append(describer.reject(file.path, found.reason, found.sentence))
         elif row is not None and row.modality not in (None, "CT"):
             refused.append(describer.reject(file.path, "modality", "The metadata name another modality than CT"))
-        elif isinstance(found, DicomHeader):
-            dicom.append(DicomEntry(file.path, found, row, row_path))
+        elif isinstance(found, tuple):
+            dicom += [DicomEntry(file.path, header, row, row_path) for header in found]
         else:
             series.append(describer.nifti_source(file, found, row, row_names_it=row_path == file.real_path))
             labelled.append(file.real_path)
-    for group in group_series(dicom):
-        source, copies = describer.dicom_source(group)
-        series.append(source)
-        refused += copies
+    kept, copies = without_copies(dicom)
+    refused += [describer.reject(path, "duplicate_file", COPY_SENTENCE) for path in copies]
+    counted: set[Path] = set()
+    for group in group_series(kept):
+        source = describer.dicom_source(group)
+        shared = tuple(index for index, path in enumerate(source.files) if path in counted)
+        counted.update(source.files)
+        series.append(replace(source, shared_files=shared))
         labelled.append(describer.labelled_path(group))
     describer.require_all_used(files, labelled)
     rejects = tuple(sorted(refused, key=lambda reject: reject.path))
@@ -106,21 +113,20 @@ def take_inventory(root: Path, hasher: KeyedHash, *, metadata: Path | None = Non
     return Inventory(tuple(sorted(series, key=lambda item: (item.patient_key, item.series_key))), rejects, seen)
 
 
-def read_series(source: SeriesSource) -> tuple[Scan, tuple[Reject, ...]]:
+def read_series(source: SeriesSource) -> SeriesReading:
     """Read one series.
 
     Args:
         source: From an inventory.
 
     Returns:
-        The scan, and the files of the series that were left out of it.
+        The scan, the files of the series that were left out of it, and the names of what was removed.
 
     Raises:
         UnreadableSeries: No scan can be made of it; its rejects stand for all files of the series.
     """
     volume = read_dicom_series(source) if source.kind == "dicom" else read_nifti(source)
-    turned, affine = to_canonical(volume.hu, volume.affine)
-    hu = np.asarray(turned, dtype=np.int16)
+    hu, affine = to_canonical(volume.voxels, volume.affine)
     if source.slice_labels and (volume.holes or len(hu) != source.slices):
         sentence = "A slice is missing, so the numbers in slices.csv do not fit any more"
         raise source.unreadable("slice_labels", sentence, volume.rejects)
@@ -139,7 +145,7 @@ def read_series(source: SeriesSource) -> tuple[Scan, tuple[Reject, ...]]:
         slice_labels=slice_labels.labels_by_slice(len(hu), source.labels, source.slice_labels),
         mask=mask,
     )
-    return scan, volume.rejects
+    return SeriesReading(scan, volume.rejects, volume.removed_tags)
 
 
 def _refusal_by_name(file: ArchiveFile, table: MetadataTable, tables: set[Path]) -> Refusal | None:
@@ -159,7 +165,7 @@ def _refusal_by_name(file: ArchiveFile, table: MetadataTable, tables: set[Path])
     return None
 
 
-def _inspect_all(files: Sequence[ArchiveFile], jobs: int) -> Iterator[DicomHeader | NiftiHeader | Refusal]:
+def _inspect_all(files: Sequence[ArchiveFile], jobs: int) -> Iterator[tuple[DicomHeader, ...] | NiftiHeader | Refusal]:
     """Read all headers, in the order of `files`."""
     chunks = [[file.path for file in files[at : at + FILES_A_TASK]] for at in range(0, len(files), FILES_A_TASK)]
     work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_inspect_chunk)(chunk) for chunk in chunks)
@@ -169,11 +175,11 @@ def _inspect_all(files: Sequence[ArchiveFile], jobs: int) -> Iterator[DicomHeade
             yield from results
 
 
-def _inspect_chunk(paths: Sequence[Path]) -> list[DicomHeader | NiftiHeader | Refusal]:
+def _inspect_chunk(paths: Sequence[Path]) -> list[tuple[DicomHeader, ...] | NiftiHeader | Refusal]:
     return [_inspect(path) for path in paths]
 
 
-def _inspect(path: Path) -> DicomHeader | NiftiHeader | Refusal:
+def _inspect(path: Path) -> tuple[DicomHeader, ...] | NiftiHeader | Refusal:
     """Read one header, or say why there is none."""
     try:
         if is_nifti_name(path):
@@ -181,7 +187,7 @@ def _inspect(path: Path) -> DicomHeader | NiftiHeader | Refusal:
         with path.open("rb") as opened:
             start = opened.read(START_BYTES)
         if looks_like_dicom(start):
-            return read_header(path)
+            return read_headers(path)
     except RefusedError as refused:
         return Refusal(refused.reason, refused.sentence)
     except OSError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radnet.errors import UsageError
-from radnet.scans.dicom_groups import DicomGroup, patient_of, repeated_files
+from radnet.scans.dicom_groups import DicomGroup, patient_of
 from radnet.scans.keys import KeyedHash
 from radnet.scans.metadata import MetadataRow, MetadataTable
 from radnet.scans.nifti import NiftiHeader
@@ -73,12 +73,14 @@ class Describer:
             slice_labels=self._slice_labels(file.real_path, header.slices),
         )
 
-    def dicom_source(self, group: DicomGroup) -> tuple[SeriesSource, list[Reject]]:
-        """The series of a group of DICOM files, and the copies among its files."""
-        group, copies = repeated_files(group)
+    def dicom_source(self, group: DicomGroup) -> SeriesSource:
+        """The series of a group of DICOM slices."""
         first = group.entries[0]
         header, row = first.header, first.row
-        files = tuple(entry.path for entry in group.entries)
+        frames: dict[Path, list[int]] = {}
+        for entry in group.entries:
+            frames.setdefault(entry.path, []).extend([] if entry.header.frame is None else [entry.header.frame])
+        files = tuple(frames)
         slices = group.slices()
         match = body_region_of(dict(header.texts))
         notes = ["no_patient_id"] if not (header.patient_id or (row and row.patient)) else []
@@ -97,12 +99,13 @@ class Describer:
             synthetic=header.synthetic,
             notes=tuple(sorted(notes)),
         )
-        source = SeriesSource(
+        return SeriesSource(
             kind="dicom",
             root=self.root,
             files=files,
             file_keys=tuple(self._file_key(path) for path in files),
-            name=self._relative(Path(os.path.commonpath([path.parent for path in files]))),
+            frames=tuple(map(tuple, frames.values())) if any(frames.values()) else (),
+            name=self._name(files, any(frames.values())),
             patient_key=self.hasher.key("patient", patient_of(group)),
             series_key=self.hasher.key("series", group.identity),
             slices=slices,
@@ -114,8 +117,6 @@ class Describer:
             labels=row.labels if row else (),
             slice_labels=self._slice_labels(self.labelled_path(group), slices),
         )
-        sentence = "A copy of another file of the series, byte for byte"
-        return source, [self.reject(entry.path, "duplicate_file", sentence) for entry in copies]
 
     def require_all_used(self, files: Sequence[ArchiveFile], labelled: Iterable[Path | None]) -> None:
         """Refuse metadata rows to which no file of the archive belongs, and slice labels without one clear series.
@@ -163,6 +164,12 @@ class Describer:
                 fix="Slices are counted from 0 at the most inferior one",
             )
         return tuple(sorted(found.items()))
+
+    def _name(self, files: Sequence[Path], has_frames: bool) -> str:
+        place = (
+            files[0] if has_frames and len(files) == 1 else Path(os.path.commonpath([path.parent for path in files]))
+        )
+        return self._relative(place)
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name

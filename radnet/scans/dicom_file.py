@@ -31,12 +31,13 @@ def looks_like_dicom(start: bytes) -> bool:
     )
 
 
-def open_dicom(path: Path, keywords: tuple[str, ...] | None = None) -> FileDataset:
+def open_dicom(path: Path, keywords: tuple[str, ...] | None = None, *, without_pixels: bool = False) -> FileDataset:
     """Read a DICOM file.
 
     Args:
         path: The file.
         keywords: Read these elements only, and nothing from the pixel data on; None reads everything.
+        without_pixels: Read nothing from the pixel data on.
 
     Returns:
         The data set; its file meta always names a transfer syntax.
@@ -45,12 +46,13 @@ def open_dicom(path: Path, keywords: tuple[str, ...] | None = None) -> FileDatas
         RefusedError: Not readable as DICOM ("unreadable", "truncated").
     """
     tags: list[str] | None = list(keywords) if keywords else None
+    stop = without_pixels or keywords is not None
     with quiet_readers():
         try:
             try:
-                dataset = pydicom.dcmread(path, stop_before_pixels=keywords is not None, specific_tags=tags)
+                dataset = pydicom.dcmread(path, stop_before_pixels=stop, specific_tags=tags)
             except InvalidDicomError:
-                dataset = pydicom.dcmread(path, stop_before_pixels=keywords is not None, specific_tags=tags, force=True)
+                dataset = pydicom.dcmread(path, stop_before_pixels=stop, specific_tags=tags, force=True)
             if "TransferSyntaxUID" not in dataset.file_meta:
                 _name_transfer_syntax(dataset)
         except RefusedError:

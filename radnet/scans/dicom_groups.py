@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from radnet.hashing import sha256_of_file
 from radnet.scans.dicom_geometry import SAME_POSITION_MM, heights_mm, is_axial
 from radnet.scans.dicom_headers import DicomHeader
 from radnet.scans.metadata import MetadataRow
@@ -17,7 +16,7 @@ ORIENTATION_DIGITS, SPACING_DIGITS = 3, 4
 
 @dataclass(frozen=True, slots=True)
 class DicomEntry:
-    """A usable DICOM file.
+    """A usable DICOM file, or one frame of it.
 
     Attributes:
         path: As found in the archive.
@@ -38,7 +37,7 @@ class DicomGroup:
 
     Attributes:
         identity: What tells this group from all others; it holds identifiers and only ever leaves as a keyed hash.
-        entries: Sorted by path.
+        entries: Sorted by path, then frame.
     """
 
     identity: str
@@ -65,33 +64,9 @@ def group_series(entries: Iterable[DicomEntry]) -> list[DicomGroup]:
         by_identity[_identity(entry)].append(entry)
     groups = []
     for identity, members in by_identity.items():
-        for part, subset in _separate_overlaps(sorted(members, key=lambda entry: entry.path)):
+        for part, subset in _separate_overlaps(sorted(members, key=_place)):
             groups.append(DicomGroup("\0".join(map(str, (*identity, part))), tuple(subset)))
     return sorted(groups, key=lambda group: group.identity)
-
-
-def repeated_files(group: DicomGroup) -> tuple[DicomGroup, list[DicomEntry]]:
-    """Take out files that are copies of another file of the group, byte for byte.
-
-    Returns:
-        The group without them, and the copies.
-    """
-    by_uid: dict[str, list[DicomEntry]] = defaultdict(list)
-    for entry in group.entries:
-        by_uid[entry.header.instance_uid].append(entry)
-    copies = []
-    for same in by_uid.values():
-        if len(same) == 1:
-            continue
-        seen: set[str] = set()
-        for entry in same:
-            digest = sha256_of_file(entry.path)
-            if digest in seen:
-                copies.append(entry)
-            seen.add(digest)
-    left_out = {entry.path for entry in copies}
-    kept = tuple(entry for entry in group.entries if entry.path not in left_out)
-    return DicomGroup(group.identity, kept), copies
 
 
 def patient_of(group: DicomGroup) -> str:
@@ -137,7 +112,10 @@ def _separate_overlaps(entries: Sequence[DicomEntry]) -> list[tuple[str, list[Di
 
 def _overlap(entries: Sequence[DicomEntry]) -> bool:
     """Whether two different images (not copies of one) lie at one position."""
-    unique = {entry.header.instance_uid: entry.header for entry in entries}
+    unique = {
+        (head.instance_uid, head.frame, head.position_mm, head.acquisition, head.phase): head
+        for head in (entry.header for entry in entries)
+    }
     return _distinct_heights(list(unique.values())) < len(unique)
 
 
@@ -145,6 +123,10 @@ def _distinct_heights(headers: Sequence[DicomHeader]) -> int:
     positions_mm = np.array([header.position_mm for header in headers])
     heights = np.sort(heights_mm(positions_mm, headers[0].orientation))
     return 1 + int((np.diff(heights) > SAME_POSITION_MM).sum())
+
+
+def _place(entry: DicomEntry) -> tuple[Path, int]:
+    return entry.path, entry.header.frame or 0
 
 
 def _acquisition(entry: DicomEntry) -> str:

@@ -1,19 +1,24 @@
 """The pixels of one DICOM slice as Hounsfield units."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID
+from pydicom.pixels.utils import iter_pixels, pixel_array
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from radnet.scans.decoders import syntax_name
 from radnet.scans.dicom_file import open_dicom
-from radnet.scans.dicom_headers import DicomHeader, parse_header
+from radnet.scans.dicom_headers import DicomHeader, parse_headers
 from radnet.scans.hounsfield import rescale
 from radnet.scans.quiet import quiet_readers
+from radnet.scans.removed import removed_keywords
+from radnet.scans.sizes import require_bytes
 from radnet.scans.sources import RefusedError
 
 
@@ -23,13 +28,15 @@ class DicomSlice:
 
     Attributes:
         header: Its header.
-        hu: int16, shape (rows, columns).
+        values: int16 Hounsfield units, shape (rows, columns).
         notes: "padding", "clipped", "monochrome1".
+        removed: Keywords of the elements whose values do not enter a scan.
     """
 
     header: DicomHeader
-    hu: NDArray[np.int16]
+    values: NDArray[np.int16]
     notes: frozenset[str]
+    removed: tuple[str, ...] = ()
 
 
 def read_slice(path: Path) -> DicomSlice:
@@ -39,7 +46,7 @@ def read_slice(path: Path) -> DicomSlice:
     asks for an inverted display; it does not change the values and is only noted.
 
     Args:
-        path: A file that `read_header` accepts.
+        path: A file in which `read_headers` finds one slice.
 
     Raises:
         RefusedError: The header is not usable, or the pixels are missing, cut off or not decodable.
@@ -47,40 +54,85 @@ def read_slice(path: Path) -> DicomSlice:
     dataset = open_dicom(path)
     if "PixelData" not in dataset:  # where compressed pixels are cut off, the parser gives back nothing at all
         raise RefusedError("truncated", "The file ends before its pixel data is complete, or never had any")
-    header = parse_header(dataset)
-    stored = _stored_values(dataset, header)
-    hu, clipped = rescale(stored, header.slope, header.intercept)
+    header = parse_headers(dataset)[0]
+    if header.frame is not None:
+        raise RefusedError("changed", "The file has frames, which the inventory did not find")
+    removed = removed_keywords(dataset)
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if not syntax.is_encapsulated:
+        bits = header.rows * header.columns * int(dataset.get("BitsAllocated") or 0)
+        require_bytes(bits // 8, len(dataset.PixelData))
+    elif not _is_complete(dataset):
+        raise RefusedError("truncated", "The compressed pixel data is cut off")
+    with quiet_readers(), _refusals(syntax):
+        stored = pixel_array(dataset, decoding_plugin=header.plugin)
+    return _slice(dataset, header, stored, removed)
+
+
+def read_frames(path: Path, frames: Sequence[int]) -> Iterator[DicomSlice | RefusedError]:
+    """Decode frames of an enhanced file, one at a time; see `read_slice`.
+
+    Args:
+        path: A file in which `read_headers` finds frames.
+        frames: Their numbers, ascending.
+
+    Yields:
+        One slice a frame, or why that frame cannot be used.
+
+    Raises:
+        RefusedError: Nothing in the file can be used.
+    """
+    dataset = open_dicom(path, without_pixels=True)
+    headers = parse_headers(dataset)
+    if headers[-1].frame is None or frames[-1] >= len(headers):
+        raise RefusedError("changed", "The file no longer has the frames that the inventory found")
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if not syntax.is_encapsulated:
+        bits = len(headers) * headers[0].rows * headers[0].columns * int(dataset.get("BitsAllocated") or 0)
+        deflated = syntax == DeflatedExplicitVRLittleEndian
+        require_bytes(bits // 8, path.stat().st_size, compressed=deflated)
+    removed = removed_keywords(dataset)
+    left = list(frames)
+    while left:
+        header = headers[left[0]]
+        decoded = iter_pixels(path, indices=tuple(left), decoding_plugin=header.plugin)
+        try:
+            while left:
+                with quiet_readers(), _refusals(syntax):
+                    stored = next(decoded)
+                item = _slice(dataset, headers[left[0]], stored, removed)
+                left.pop(0)
+                yield item
+        except RefusedError as refused:  # the decoder stops at a damaged frame: begin anew behind it
+            left.pop(0)
+            yield refused
+
+
+def _slice(dataset: Dataset, header: DicomHeader, stored: NDArray[Any], removed: tuple[str, ...]) -> DicomSlice:
+    """A slice in Hounsfield units from its stored values."""
+    if stored.shape != (header.rows, header.columns):
+        raise RefusedError("unreadable", "The decoded pixels do not have the rows and columns of the header")
+    values, clipped = rescale(stored, header.slope, header.intercept)
     with quiet_readers():
         padded = _has_padding(dataset, stored)
     marks = {"clipped": clipped, "padding": padded, "monochrome1": header.monochrome1}
-    return DicomSlice(header, hu, frozenset(name for name, met in marks.items() if met))
+    return DicomSlice(header, values, frozenset(name for name, met in marks.items() if met), removed)
 
 
-def _stored_values(dataset: Dataset, header: DicomHeader) -> NDArray[np.integer]:
-    """The pixels before slope and intercept, shape (rows, columns)."""
-    syntax = UID(dataset.file_meta.TransferSyntaxUID)
-    if syntax.is_encapsulated and not _is_complete(dataset):
-        raise RefusedError("truncated", "The compressed pixel data is cut off")
-    with quiet_readers():
-        try:
-            stored = pixel_array(dataset, decoding_plugin=header.plugin)
-        except ValueError as error:
-            if not syntax.is_encapsulated and _is_short(dataset, header):
-                raise RefusedError("truncated", "The pixel data is shorter than rows times columns") from error
-            raise RefusedError("unreadable", "The pixel data does not agree with its header") from error
-        except (RuntimeError, NotImplementedError) as error:
-            sentence = f"The pixels ({syntax_name(syntax)}) are damaged, or of a variety that the decoder does not know"
-            raise RefusedError("undecodable", sentence) from error
-        except Exception as error:  # a damaged stream can make a decoder raise anything
-            raise RefusedError("unreadable", f"The pixels cannot be decoded ({type(error).__name__})") from error
-    if stored.shape != (header.rows, header.columns):
-        raise RefusedError("unreadable", "The decoded pixels do not have the rows and columns of the header")
-    return stored
-
-
-def _is_short(dataset: Dataset, header: DicomHeader) -> bool:
-    needed_bits = header.rows * header.columns * int(dataset.get("BitsAllocated") or 0)
-    return len(dataset.PixelData) * 8 < needed_bits
+@contextmanager
+def _refusals(syntax: UID) -> Iterator[None]:
+    """Turn what decoders raise into refusals."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except ValueError as error:
+        raise RefusedError("unreadable", "The pixel data does not agree with its header") from error
+    except (RuntimeError, NotImplementedError) as error:
+        sentence = f"The pixels ({syntax_name(syntax)}) are damaged, or of a variety that the decoder does not know"
+        raise RefusedError("undecodable", sentence) from error
+    except Exception as error:  # a damaged stream can make a decoder raise anything
+        raise RefusedError("unreadable", f"The pixels cannot be decoded ({type(error).__name__})") from error
 
 
 def _is_complete(dataset: Dataset) -> bool:

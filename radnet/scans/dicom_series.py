@@ -1,38 +1,62 @@
-"""The files of one DICOM series, stacked into a volume."""
+"""The files of one DICOM series, decoded one after another into one volume."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radnet.scans.dicom_geometry import SAME_POSITION_MM, heights_mm, stack_geometry
-from radnet.scans.dicom_pixels import DicomSlice, read_slice
+from radnet.scans.dicom_headers import DicomHeader
+from radnet.scans.dicom_pixels import DicomSlice, read_frames, read_slice
 from radnet.scans.hounsfield import looks_like_hu
+from radnet.scans.sizes import require_plausible_series
 from radnet.scans.sources import RefusedError, Reject, SeriesSource
+from radnet.scans.volume import Volume, reorder
 
 
-@dataclass(frozen=True)
-class Volume:
-    """A volume as its files hold it, before orientation.
+@dataclass
+class _Stack:
+    """Slices in the order in which they were read, all in one array.
 
     Attributes:
-        hu: int16, shape (I, J, K), NIfTI index order.
-        affine: float64, shape (4, 4): index -> mm, RAS+.
-        notes: Irregularities that were survived, sorted.
-        rejects: Files of the series that were left out.
-        holes: Whether a slice was left out that could not be read (a repeated one leaves no hole).
+        voxels: As many slices as the series may have; only the first `len(headers)` are filled.
+        files: Number of each slice's file.
+        headers: One a slice.
+        notes: Of all slices.
+        rejects: What could not be read.
+        removed: Keyword -> files.
     """
 
-    hu: NDArray[np.int16]
-    affine: NDArray[np.float64]
-    notes: tuple[str, ...]
-    rejects: tuple[Reject, ...] = ()
-    holes: bool = False
+    voxels: NDArray[np.int16] | None = None
+    files: list[int] = field(default_factory=list)
+    headers: list[DicomHeader] = field(default_factory=list)
+    notes: set[str] = field(default_factory=set)
+    rejects: list[Reject] = field(default_factory=list)
+    removed: Counter[str] = field(default_factory=Counter)
+
+    def add(self, index: int, item: DicomSlice, capacity: int) -> None:
+        """Keep a slice.
+
+        Raises:
+            RefusedError: It does not fit to the others.
+        """
+        if self.voxels is None:
+            require_plausible_series(capacity, *item.values.shape)
+            self.voxels = np.empty((capacity, *item.values.shape), item.values.dtype)
+        if item.values.shape != self.voxels.shape[1:]:
+            raise RefusedError("changed", "The file no longer has the size that the inventory found")
+        self.voxels[len(self.headers)] = item.values
+        self.files.append(index)
+        self.headers.append(item.header)
+        self.notes |= item.notes
 
 
 def read_dicom_series(source: SeriesSource) -> Volume:
     """Decode and stack the slices of a series.
+
+    The volume is the only array of its size: slices are decoded into it one by one and then put in order in place.
 
     Args:
         source: A series of kind "dicom".
@@ -43,66 +67,96 @@ def read_dicom_series(source: SeriesSource) -> Volume:
     Raises:
         UnreadableSeries: No slice can be used, or the values are no Hounsfield units.
     """
-    read, rejects = _read_slices(source)
-    if not read:
-        first = rejects[0]
-        raise source.unreadable(first.reason, first.sentence, tuple(rejects))
-    holes = bool(rejects)
-    orientation = read[0][1].header.orientation
-    positions_mm = np.array([item.header.position_mm for _, item in read])
-    heights = heights_mm(positions_mm, orientation)
-    order = sorted(range(len(read)), key=lambda i: (heights[i], read[i][1].header.number, read[i][0]))
-    kept, repeated = _drop_repeats(source, [read[i] for i in order], [float(heights[i]) for i in order])
-    rejects += repeated
-    slices = [item for _, item in kept]
-    hu = np.stack([item.hu for item in slices])
-    if not source.declared_hu and not looks_like_hu(hu):
+    stack = _read_slices(source)
+    if stack.voxels is None:
+        first = stack.rejects[0]
+        raise source.unreadable(first.reason, first.sentence, tuple(stack.rejects))
+    holes = bool(stack.rejects)
+    orientation = stack.headers[0].orientation
+    heights = heights_mm(np.array([header.position_mm for header in stack.headers]), orientation)
+    order = sorted(range(len(heights)), key=lambda i: (heights[i], stack.headers[i].number, stack.files[i], i))
+    kept = _drop_repeats(source, stack, order, heights)
+    left = sorted(set(order) - set(kept))
+    volume = stack.voxels[: len(order)]
+    reorder(volume, [*kept, *left])
+    volume = volume[: len(kept)]
+    if not source.declared_hu and not looks_like_hu(volume):
         sentence = "The header leaves the unit open and the values do not look like Hounsfield units"
-        raise source.unreadable("not_hu", sentence, tuple(rejects))
-    header = slices[0].header
+        raise source.unreadable("not_hu", sentence, tuple(stack.rejects))
+    headers = [stack.headers[i] for i in kept]
     geometry = stack_geometry(
-        np.array([item.header.position_mm for item in slices]),
+        np.array([header.position_mm for header in headers]),
         orientation,
-        header.pixel_spacing_mm,
-        header.slice_distance_mm or header.slice_thickness_mm,
-        header.tilt_degrees,
+        headers[0].pixel_spacing_mm,
+        headers[0].slice_distance_mm or headers[0].slice_thickness_mm,
+        headers[0].tilt_degrees,
     )
-    notes = geometry.notes.union(*(item.notes for item in slices))
-    return Volume(hu.transpose(2, 1, 0), geometry.affine, tuple(sorted(notes)), tuple(rejects), holes)
+    return Volume(
+        volume.transpose(2, 1, 0),
+        geometry.affine,
+        tuple(sorted(geometry.notes | stack.notes)),
+        tuple(stack.rejects),
+        holes,
+        dict(sorted(stack.removed.items())),
+    )
 
 
-def _read_slices(source: SeriesSource) -> tuple[list[tuple[int, DicomSlice]], list[Reject]]:
-    """Every readable slice with its number among the series' files, and the rest as rejects."""
-    read: list[tuple[int, DicomSlice]] = []
-    rejects: list[Reject] = []
+def _read_slices(source: SeriesSource) -> _Stack:
+    """Every readable slice, and the rest as rejects."""
+    stack = _Stack()
+    capacity = sum(max(len(frames), 1) for frames in source.frames) if source.frames else len(source.files)
     for index, path in enumerate(source.files):
         try:
-            item = read_slice(path)
-            if read and item.hu.shape != read[0][1].hu.shape:
-                raise RefusedError("changed", "The file no longer has the size that the inventory found")
-            read.append((index, item))
+            if source.frames and source.frames[index]:
+                _read_frames(source, index, stack, capacity)
+            else:
+                item = read_slice(path)
+                stack.add(index, item, capacity)
+                stack.removed.update(item.removed)
         except RefusedError as refused:
-            rejects.append(source.reject_file(index, refused.reason, refused.sentence))
+            stack.rejects.append(source.reject_file(index, refused.reason, refused.sentence))
         except OSError as error:
             sentence = f"The file cannot be opened any more ({type(error).__name__})"
-            rejects.append(source.reject_file(index, "unreadable", sentence))
-    return read, rejects
+            stack.rejects.append(source.reject_file(index, "unreadable", sentence))
+    return stack
 
 
-def _drop_repeats(
-    source: SeriesSource, ordered: Sequence[tuple[int, DicomSlice]], heights: Sequence[float]
-) -> tuple[list[tuple[int, DicomSlice]], list[Reject]]:
+def _read_frames(source: SeriesSource, index: int, stack: _Stack, capacity: int) -> None:
+    """Add the frames of one file.
+
+    Raises:
+        RefusedError: None of them can be read.
+    """
+    before, refusals = len(stack.headers), list[RefusedError]()
+    removed: tuple[str, ...] = ()
+    for item in read_frames(source.files[index], source.frames[index]):
+        if isinstance(item, RefusedError):
+            refusals.append(item)
+        else:
+            stack.add(index, item, capacity)
+            removed = item.removed
+    if len(stack.headers) == before:
+        raise refusals[0]
+    stack.rejects += [source.reject_slices(index, refused.reason, refused.sentence) for refused in refusals]
+    if index not in source.shared_files:
+        stack.removed.update(removed)
+
+
+def _drop_repeats(source: SeriesSource, stack: _Stack, order: Sequence[int], heights: NDArray[np.float64]) -> list[int]:
     """Keep one slice a position: the one with the lowest instance number, then the first file."""
-    kept: list[tuple[int, DicomSlice]] = []
-    kept_height = -np.inf
-    rejects: list[Reject] = []
-    for (index, item), height in zip(ordered, heights, strict=True):
-        if height - kept_height > SAME_POSITION_MM:
-            kept.append((index, item))
-            kept_height = height
-        elif np.array_equal(item.hu, kept[-1][1].hu):
-            rejects.append(source.reject_file(index, "duplicate_slice", "The same slice is in the series already"))
+    kept: list[int] = []
+    for i in order:
+        if not kept or heights[i] - heights[kept[-1]] > SAME_POSITION_MM:
+            kept.append(i)
+        elif stack.voxels is not None and np.array_equal(stack.voxels[i], stack.voxels[kept[-1]]):
+            sentence = "The same slice is in the series already"
+            stack.rejects.append(_reject(source, stack, i, "duplicate_slice", sentence))
         else:
             sentence = "Another slice with other pixels lies at the same position of the series"
-            rejects.append(source.reject_file(index, "conflicting_slice", sentence))
-    return kept, rejects
+            stack.rejects.append(_reject(source, stack, i, "conflicting_slice", sentence))
+    return kept
+
+
+def _reject(source: SeriesSource, stack: _Stack, i: int, reason: str, sentence: str) -> Reject:
+    reject = source.reject_file if stack.headers[i].frame is None else source.reject_slices
+    return reject(stack.files[i], reason, sentence)

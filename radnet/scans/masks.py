@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from radnet.scans.nifti import load_voxels
+from radnet.scans.nifti import open_voxels
 from radnet.scans.orientation import to_canonical
 from radnet.scans.sources import RefusedError
+from radnet.scans.volume import Voxels
 
 AFFINE_TOLERANCE_MM = 1e-2
 CORNER_TOLERANCE_VOXELS = 0.5
 
 
-def read_mask(path: Path, hu: NDArray[np.int16], affine: NDArray[np.float64]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def read_mask(path: Path, hu: Voxels, affine: NDArray[np.float64]) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Read a NIfTI mask and bring it into the canonical orientation.
 
     Args:
@@ -28,17 +29,30 @@ def read_mask(path: Path, hu: NDArray[np.int16], affine: NDArray[np.float64]) ->
         RefusedError: "mask_grid", "mask_values" or "mask_unreadable".
     """
     try:
-        values, mask_affine, _ = load_voxels(path)
+        labels, mask_affine = _read_labels(path)
     except RefusedError as refused:
+        if refused.reason == "mask_values":
+            raise
         raise RefusedError("mask_unreadable", f"The mask cannot be used: {refused.sentence}") from refused
-    voxels, mask_affine = to_canonical(values, mask_affine)
+    voxels, mask_affine = to_canonical(labels, mask_affine)
     if voxels.shape != hu.shape:
         raise RefusedError("mask_grid", f"The mask has the shape {voxels.shape} and the scan {hu.shape} (Z, Y, X)")
     if not _same_grid(affine, mask_affine, hu.shape):
         raise RefusedError("mask_grid", "The mask has the shape of the scan but lies elsewhere in space")
-    if not np.isfinite(voxels).all() or voxels.min() < 0 or voxels.max() > 65535 or (voxels % 1 != 0).any():
-        raise RefusedError("mask_values", "The mask holds values that are no label numbers (0 to 65535)")
-    return voxels.astype(np.uint8) if voxels.max() <= 255 else voxels.astype(np.uint16)
+    return voxels
+
+
+def _read_labels(path: Path) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], NDArray[np.float64]]:
+    """The labels in the file's own index order, and the affine; a few slices at a time."""
+    with open_voxels(path) as voxels:
+        labels: NDArray[np.uint8] | NDArray[np.uint16] = np.empty(voxels.shape[::-1], np.uint8)
+        for start, block in voxels.blocks():
+            if not np.isfinite(block).all() or block.min() < 0 or block.max() > 65535 or (block % 1 != 0).any():
+                raise RefusedError("mask_values", "The mask holds values that are no label numbers (0 to 65535)")
+            if labels.dtype == np.uint8 and block.max() > 255:
+                labels = labels.astype(np.uint16)
+            labels[start : start + block.shape[2]] = block.T
+        return labels.T, voxels.affine
 
 
 def _same_grid(affine: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]) -> bool:

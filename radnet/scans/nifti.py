@@ -1,5 +1,6 @@
 """NIfTI files: what their headers say, and their voxels as Hounsfield units."""
 
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +9,18 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayLike
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import io_orientation
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from radnet.scans.dicom_series import Volume
-from radnet.scans.hounsfield import RealVoxels, looks_like_hu, looks_like_mask, rescale
+from radnet.scans.hounsfield import RealVoxels, Survey, blocks_of, rescale
 from radnet.scans.quiet import quiet_readers
+from radnet.scans.removed import removed_fields
+from radnet.scans.sizes import require_bytes, require_plausible_series
 from radnet.scans.sources import RefusedError, SeriesSource
+from radnet.scans.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz")
 MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
@@ -60,7 +64,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
 
 
 def read_nifti(source: SeriesSource) -> Volume:
-    """Read the voxels of a NIfTI file as Hounsfield units.
+    """Read the voxels of a NIfTI file as Hounsfield units, a few slices at a time.
 
     Unless the metadata declare a CT the values have to look like Hounsfield units: NIfTI names no unit.
 
@@ -74,29 +78,74 @@ def read_nifti(source: SeriesSource) -> Volume:
         UnreadableSeries: Damaged, or no Hounsfield units ("not_hu", "looks_like_mask", "not_finite").
     """
     try:
-        values, affine, notes = load_voxels(source.files[0])
-        if not np.isfinite(values).all():
-            raise RefusedError("not_finite", "Some voxels are no finite numbers")
+        with open_voxels(source.files[0]) as voxels:
+            hu = np.empty(voxels.shape[::-1], np.int16)
+            seen, clipped = Survey(), False
+            for start, block in voxels.blocks():
+                seen.add(block)
+                if not seen.finite:
+                    raise RefusedError("not_finite", "Some voxels are no finite numbers")
+                values, cut = rescale(block, 1, 0)
+                hu[start : start + block.shape[2]] = values.T
+                clipped = clipped or cut
         if not source.declared_hu:
-            _require_hu(values)
+            _require_hu(seen)
     except RefusedError as refused:
         raise source.unreadable(refused.reason, refused.sentence) from refused
-    hu, clipped = rescale(values, 1, 0)
-    return Volume(hu, affine, tuple(sorted({*notes, "clipped"} if clipped else notes)))
+    notes = {*voxels.notes, "clipped"} if clipped else voxels.notes
+    return Volume(hu.T, voxels.affine, tuple(sorted(notes)), removed_tags=dict.fromkeys(voxels.removed, 1))
 
 
-def load_voxels(path: Path) -> tuple[NDArray[RealVoxels], NDArray[np.float64], frozenset[str]]:
-    """The scaled voxels of a 3-D NIfTI file, shape (I, J, K), its affine in mm, and notes ("no_orientation").
+@dataclass(frozen=True)
+class NiftiVoxels:
+    """The voxels of an open file.
+
+    Attributes:
+        shape: Index order (I, J, K).
+        affine: In mm, RAS+.
+        notes: "no_orientation" where neither qform nor sform is set.
+        removed: Text fields of the header that hold something.
+        proxy: Reads and scales what is asked of it.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    notes: frozenset[str]
+    removed: tuple[str, ...]
+    proxy: ArrayLike
+
+    def blocks(self) -> Iterator[tuple[int, NDArray[RealVoxels]]]:
+        """Scaled voxels of a few slices along the last axis, (I, J, k), each with the number of its first slice.
+
+        Raises:
+            RefusedError: The file cannot be read.
+        """
+        each = blocks_of(self.shape[::-1])
+        rest = (0,) * (len(self.proxy.shape) - 3)
+        for start in range(0, self.shape[2], each):
+            with quiet_readers(), _refusals():
+                block = np.asanyarray(self.proxy[(slice(None), slice(None), slice(start, start + each), *rest)])
+            yield start, block
+
+
+@contextmanager
+def open_voxels(path: Path) -> Iterator[NiftiVoxels]:
+    """Open a 3-D NIfTI file to read its voxels in order; a compressed one is decompressed once.
 
     Raises:
-        RefusedError: The file cannot be read.
+        RefusedError: The file cannot be read, or is too small for what its header claims.
     """
     with quiet_readers(), _refusals():
-        image = _load(path)
+        image = _load(path, keep_open=True)
         shape = _three_dimensional(image.shape)
-        values = np.asanyarray(image.dataobj).reshape(shape)
+        _require_size(image, path)
         placed = int(image.header["qform_code"]) > 0 or int(image.header["sform_code"]) > 0
-        return values, affine_mm(image), frozenset() if placed else frozenset({"no_orientation"})
+        notes = frozenset() if placed else frozenset({"no_orientation"})
+        voxels = NiftiVoxels(shape, affine_mm(image), notes, removed_fields(image.header), image.dataobj)
+    try:
+        yield voxels
+    finally:
+        del image
 
 
 def affine_mm(image: nib.Nifti1Image) -> NDArray[np.float64]:
@@ -114,9 +163,17 @@ def affine_mm(image: nib.Nifti1Image) -> NDArray[np.float64]:
     return affine
 
 
-def _load(path: Path) -> nib.Nifti1Image:
+def _require_size(image: nib.Nifti1Image, path: Path) -> None:
+    """Refuse dimensions that the file cannot hold."""
+    voxels = math.prod(int(side) for side in image.shape)
+    claimed = voxels * image.get_data_dtype().itemsize
+    require_bytes(claimed, path.stat().st_size, compressed=path.name.lower().endswith(".gz"))
+    require_plausible_series(*_three_dimensional(image.shape))
+
+
+def _load(path: Path, *, keep_open: bool = False) -> nib.Nifti1Image:
     """Open a file without reading its voxels; NIfTI-2 images are of a subclass."""
-    image = nib.load(path, mmap=False)
+    image = nib.load(path, mmap=False, keep_file_open=keep_open)
     if not isinstance(image, nib.Nifti1Image):
         raise RefusedError("unreadable", "The file is called NIfTI but holds another format")
     return image
@@ -132,10 +189,10 @@ def _three_dimensional(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
-def _require_hu(values: NDArray[RealVoxels]) -> None:
-    if looks_like_mask(values):
+def _require_hu(seen: Survey) -> None:
+    if seen.looks_like_mask():
         raise RefusedError("looks_like_mask", "The voxels are a few small whole numbers, as in a mask")
-    if not looks_like_hu(values):
+    if not seen.looks_like_hu():
         raise RefusedError("not_hu", "The values do not look like Hounsfield units, and no metadata declare a CT")
 
 

@@ -1,17 +1,18 @@
 """Bringing any voxel grid into the one orientation of `radnet.scans.scan`: (Z, Y, X) = superior, posterior, left."""
 
+from typing import Any, TypeVar
+
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
+Grid = TypeVar("Grid", bound=NDArray[Any])
 CANONICAL_AXES = ("L", "P", "S")
 """Directions in which x, y and z grow."""
 
 
-def to_canonical(
-    voxels: NDArray[np.generic], affine: NDArray[np.float64]
-) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
+def to_canonical(voxels: Grid, affine: NDArray[np.float64]) -> tuple[Grid, NDArray[np.float64]]:
     """Flip and permute a grid, without resampling, so that it grows to the left, posterior and superior.
 
     An oblique grid goes to the nearest such orientation; its affine keeps the obliqueness.
@@ -21,7 +22,7 @@ def to_canonical(
         affine: float64, shape (4, 4), index (i, j, k, 1) -> mm, RAS+.
 
     Returns:
-        The voxels as (Z, Y, X), C-contiguous, and the affine for (x, y, z, 1) -> mm, RAS+.
+        The voxels as (Z, Y, X), a view with other strides, and the affine for (x, y, z, 1) -> mm, RAS+.
 
     Raises:
         ValueError: The affine is singular, so that a grid direction has no orientation.
@@ -32,7 +33,8 @@ def to_canonical(
     transform = ornt_transform(start, axcodes2ornt(CANONICAL_AXES))
     turned = apply_orientation(voxels, transform)
     turned_affine = affine @ inv_ornt_aff(transform, voxels.shape)
-    return np.ascontiguousarray(turned.transpose(2, 1, 0)), np.asarray(turned_affine, dtype=np.float64)
+    view: Grid = turned.transpose(2, 1, 0)
+    return view, np.asarray(turned_affine, dtype=np.float64)
 
 
 def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float]:

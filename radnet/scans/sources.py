@@ -1,10 +1,11 @@
 """What passes between the inventory of an archive and the reading of its series."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from radnet.scans.scan import ScanTags
+from radnet.scans.scan import Scan, ScanTags
 
 
 class RefusedError(Exception):
@@ -68,6 +69,9 @@ class SeriesSource:
         root: The archive.
         files: Absolute or archive-relative paths that can be opened, sorted.
         file_keys: Keyed hash of each file's path relative to the archive, in the order of `files`.
+        frames: For each file the frames of it that belong to the series; empty for a file of one slice. Empty as a
+            whole where no file has frames.
+        shared_files: Numbers of the files that belong to another series, too, and are counted there.
         name: Path of the file, or of the directory common to all files, relative to the archive. For messages on
             the terminal only: it may identify, so it never enters a set.
         patient_key: Keyed hash of the patient, 32 hex digits.
@@ -92,14 +96,25 @@ class SeriesSource:
     modality: str
     tags: ScanTags
     declared_hu: bool = False
+    frames: tuple[tuple[int, ...], ...] = ()
+    shared_files: tuple[int, ...] = ()
     mask: Path | None = None
     labels: tuple[tuple[str, str], ...] = ()
     slice_labels: tuple[tuple[int, tuple[tuple[str, str], ...]], ...] = ()
 
+    @property
+    def file_count(self) -> int:
+        """Files that are counted with this series and no other."""
+        return len(self.files) - len(self.shared_files)
+
     def reject_file(self, index: int, reason: str, sentence: str) -> Reject:
         """A reject for the file at `index`."""
         path = self.files[index].relative_to(self.root).as_posix()
-        return Reject(path, self.file_keys[index], reason, sentence)
+        return Reject(path, self.file_keys[index], reason, sentence, files=0 if index in self.shared_files else 1)
+
+    def reject_slices(self, index: int, reason: str, sentence: str, slices: int = 1) -> Reject:
+        """A reject for slices of the file at `index` of which others are used."""
+        return replace(self.reject_file(index, reason, sentence), files=0, slices=slices)
 
     def left_out(self, reason: str, sentence: str, slices: int) -> Reject:
         """A reject for slices of the series that were read and are not stored."""
@@ -107,10 +122,26 @@ class SeriesSource:
 
     def unreadable(self, reason: str, sentence: str, rejects: tuple[Reject, ...] = ()) -> UnreadableSeries:
         """The error for the whole series; `rejects` are files that were already refused for reasons of their own."""
-        left = len(self.files) - sum(reject.files for reject in rejects)
+        left = self.file_count - sum(reject.files for reject in rejects)
         if left:
             rejects = (*rejects, Reject(self.name, self.file_keys[0], reason, sentence, left))
         return UnreadableSeries(reason, sentence, rejects)
+
+
+@dataclass(frozen=True)
+class SeriesReading:
+    """What reading a series gave.
+
+    Attributes:
+        scan: The scan.
+        rejects: Files of the series that were left out of it.
+        removed_tags: DICOM keyword or NIfTI field -> number of files that held the element, whose value did not enter
+            the scan. Names only, never values. Identifiers that leave as keyed hashes count.
+    """
+
+    scan: Scan
+    rejects: tuple[Reject, ...]
+    removed_tags: Mapping[str, int]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from radnet.scans.archive import Reject, SeriesSource
 from radnet.shards.manifest import ShardFile
 from radnet.shards.parts import Part, SeriesReport, read_part
 from radnet.shards.rows import DUPLICATE
+from radnet.shards.sample import Sample
 from radnet.shards.seen import SeenPixels
 from radnet.shards.settings import BuildSettings
 from radnet.shards.tables import rows_of
 from radnet.shards.workplace import Workplace
-from radnet.shards.writer import Sample, ShardWriter, fragment_path
+from radnet.shards.writer import ShardWriter, fragment_path
 
 DUPLICATE_SENTENCE = "Slices whose pixels are stored already, from another place of the archive"
 LEAST_DETAIL = 0.05

@@ -14,8 +14,8 @@ from typing import BinaryIO
 from radnet.errors import RadnetError
 from radnet.scans.archive import Reject, SeriesSource, UnreadableSeries, read_series
 from radnet.shards.rows import AIR_ONLY, samples_of
+from radnet.shards.sample import Sample
 from radnet.shards.settings import BuildSettings
-from radnet.shards.writer import Sample
 
 AIR_SENTENCE = "Slices without any tissue: air, at most a part of the couch, or one value all over"
 
@@ -78,11 +78,12 @@ def read_part(part: Part) -> Iterator[tuple[SeriesReport, Iterator[Sample]]]:
 
 def _encode_series(source: SeriesSource, settings: BuildSettings, file: BinaryIO) -> SeriesReport:
     try:
-        scan, rejects = read_series(source)
+        reading = read_series(source)
     except UnreadableSeries as error:
         return SeriesReport(0, error.rejects, {}, {})
+    rejects = reading.rejects
     samples, left_out = 0, Counter[str]()
-    for item in samples_of(scan, settings):
+    for item in samples_of(reading.scan, settings):
         if isinstance(item, str):
             left_out[item] += 1
             continue
@@ -93,7 +94,7 @@ def _encode_series(source: SeriesSource, settings: BuildSettings, file: BinaryIO
         samples += 1
     if left_out[AIR_ONLY]:
         rejects = (*rejects, source.left_out(AIR_ONLY, AIR_SENTENCE, left_out[AIR_ONLY]))
-    return SeriesReport(samples, rejects, dict(left_out), {})
+    return SeriesReport(samples, rejects, dict(left_out), reading.removed_tags)
 
 
 def _samples(file: BinaryIO, count: int, path: Path) -> Iterator[Sample]:

@@ -23,7 +23,7 @@ from radnet.shards.mix import ShardMix, mix_order
 from radnet.shards.order import BatchOrder, WindowedOrder
 from radnet.shards.remote import RemoteShardSet
 from radnet.shards.shard_set import ShardSet
-from radnet.shards.stream import Source, Stream, Views
+from radnet.shards.streams import Source, Stream, Views
 
 AnySet = ShardSet | Path | str
 

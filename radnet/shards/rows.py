@@ -9,10 +9,10 @@ import numpy as np
 from radnet.scans.scan import Scan
 from radnet.shards.codec import encode
 from radnet.shards.resize import Pixels, shrink_image, shrink_mask, size_within
+from radnet.shards.sample import Sample
 from radnet.shards.settings import BuildSettings
 from radnet.shards.splits import split_of
 from radnet.shards.tables import LABEL_PREFIX
-from radnet.shards.writer import Sample
 
 AIR_ONLY, DUPLICATE, NOT_EVERY = "air_only", "duplicate_slice", "every"
 """Why a slice that was read is not stored. The last is what the user asked for and no reject."""

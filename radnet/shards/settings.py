@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from radnet.errors import UsageError, did_you_mean
+from radnet.shards.sample import DEFAULT_SHARD_BYTES
 from radnet.shards.selection import parse_rule
 from radnet.shards.splits import DEFAULT_FRACTIONS, check_fractions
-from radnet.shards.writer import DEFAULT_SHARD_BYTES
 
 MODALITIES = ("CT", "MR", "CR", "DX", "PICTURE")
 LEAST_SIZE = 16

@@ -4,9 +4,8 @@ import json
 import os
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,25 +14,10 @@ import webdataset as wds
 
 from radnet.hashing import sha256_of_file
 from radnet.shards.manifest import ShardFile
+from radnet.shards.sample import DEFAULT_SHARD_BYTES, Sample
 from radnet.shards.tables import write_fragment
 
-DEFAULT_SHARD_BYTES = 256 * 2**20
 KEY_DIGITS = 9
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One slice, ready to be written.
-
-    Attributes:
-        image: Encoded slice (`.image.b2nd`), or the file of a picture (`.image.jpg`, `.image.png`).
-        mask: Encoded mask slice (`.mask.b2nd`), or None.
-        row: What the index and the `.json` member say of it, JSON values only; its `image_format` names the ending.
-    """
-
-    image: bytes
-    mask: bytes | None
-    row: Mapping[str, Any]
 
 
 class ShardWriter:

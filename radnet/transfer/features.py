@@ -18,7 +18,7 @@ from radnet.files import explained_disk_errors
 from radnet.hashing import settings_hash
 from radnet.models import LoadedModel
 from radnet.shards import ShardSet
-from radnet.shards.stream import start_worker
+from radnet.shards.streams import start_worker
 from radnet.views import EvaluationView
 
 CACHE_VARIABLE = "RADNET_CACHE"

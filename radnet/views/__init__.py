@@ -1,16 +1,25 @@
-"""Floor 3: int16 HU slices become float views. A recipe a purpose, a stated window in every recipe."""
+"""Floor 3: slices and pictures become float views. A recipe a purpose, a stated window in every recipe."""
 
 from radnet.views.evaluation import EvaluationView
+from radnet.views.multicrop import MultiCropViews
+from radnet.views.recipe import ViewRecipe
+from radnet.views.recipes import RECIPES, recipe_from_settings
+from radnet.views.reference_study import ReferenceStudyViews
 from radnet.views.simclr import SimclrViews
 from radnet.views.window import FixedWindow, MinMaxWindow, MultiWindow, RandomWindow, WindowPolicy, window_policy
 
 __all__ = [
+    "RECIPES",
     "EvaluationView",
     "FixedWindow",
     "MinMaxWindow",
+    "MultiCropViews",
     "MultiWindow",
     "RandomWindow",
+    "ReferenceStudyViews",
     "SimclrViews",
+    "ViewRecipe",
     "WindowPolicy",
+    "recipe_from_settings",
     "window_policy",
 ]

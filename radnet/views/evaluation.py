@@ -1,23 +1,29 @@
 """The one view that a frozen network sees: no randomness, identical for every model of a comparison."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from radnet.views.geometry import pad_to_square, resize
+from radnet.views.pixels import Image, checked, own_levels
+from radnet.views.recipe import View, ViewRecipe
 from radnet.views.settings import recipe_of, require
-from radnet.views.window import FixedWindow, RandomWindow, WindowPolicy, describe_window, window_policy
+from radnet.views.window import FixedWindow, RandomWindow, WindowPolicy, apply_levels, window_policy
 
-WHERE = "the evaluation view"
+UINT16_PERCENTILES = (0.5, 99.5)
+"""What of a uint16 image becomes 0 and 1: a marker of lead or one hot pixel must not darken the rest."""
 
 
 @dataclass(frozen=True)
-class EvaluationView:
-    """Pad to a square, resize, window, normalise.
+class EvaluationView(ViewRecipe):
+    """One view without chance: pad to a square, resize, window, normalise.
+
+    Every image is padded, pictures too (with black): ImageNet's centre crop would cut what a diagnosis may hang on.
+    What a pixel means follows from its dtype, see `radnet.views.pixels`.
 
     Attributes:
         size: Side of the view in pixels.
@@ -31,6 +37,7 @@ class EvaluationView:
     """
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
+    where: ClassVar[str] = "the evaluation view"
 
     size: int = 224
     window: WindowPolicy = field(default_factory=FixedWindow)
@@ -38,45 +45,57 @@ class EvaluationView:
     std: tuple[float, ...] = (0.5,)
 
     def __post_init__(self) -> None:
-        require(self.size >= 1, "size is at least 1", self.size, WHERE, "For example size=224")
+        require(self.size >= 1, "size is at least 1", self.size, self.where, "For example size=224")
         require(
             len(self.mean) == len(self.std) and self.window.channels in (1, len(self.mean)),
             f"a window of {self.window.channels} channels needs as many means and deviations",
             (self.mean, self.std),
-            WHERE,
+            self.where,
             "Give one mean and one std a channel, or another window",
         )
-        require(min(self.std, default=0) > 0, "std is positive", self.std, WHERE, "For example std=[0.5]")
+        require(min(self.std, default=0) > 0, "std is positive", self.std, self.where, "For example std=[0.5]")
         require(
             not isinstance(self.window, RandomWindow),
             "the window is the same for every slice, not random",
-            describe_window(self.window)["policy"],
-            WHERE,
+            "random",
+            self.where,
             "Use the policy fixed, multi or minmax",
         )
 
-    def __call__(self, hu: NDArray[np.int16], generator: np.random.Generator | None = None) -> list[NDArray[Any]]:
-        """The view of one slice.
+    @property
+    def channels(self) -> int:
+        """Channels of the view."""
+        return len(self.mean)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """See `ViewRecipe`: one view."""
+        return ((self.channels, self.size, self.size),)
+
+    def write(self, image: Image, generator: np.random.Generator, out: Sequence[View]) -> None:
+        """See `ViewRecipe`; the generator is not used."""
+        seen = checked(image, self.channels)
+        own = own_levels(seen, UINT16_PERCENTILES)
+        levels = self.window.levels(seen, generator) if own is None else (own,)
+        small = resize(pad_to_square(seen), self.size)
+        if small.ndim == 3:
+            grey = np.concatenate([apply_levels(plane, levels) for plane in cv2.split(small)])
+        else:
+            grey = apply_levels(small, levels)
+        mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in (self.mean, self.std))
+        np.divide(grey - mean, std, out=out[0])
+
+    def __call__(self, image: Image, generator: np.random.Generator | None = None) -> list[View]:
+        """The view of one image.
 
         Args:
-            hu: int16, (Y, X).
+            image: int16 HU or uint16 (Y, X), uint8 (Y, X) or RGB (Y, X, 3).
             generator: Not used; there so that the stream can call this like any other recipe.
 
         Returns:
             One array, float32, (C, size, size).
         """
-        grey = self.window(resize(pad_to_square(hu), self.size), generator or np.random.default_rng(0))
-        mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in (self.mean, self.std))
-        return [(grey - mean) / std]
-
-    def describe(self) -> dict[str, Any]:
-        """Settings as JSON values; `from_settings` turns them back."""
-        return {
-            "size": self.size,
-            "window": describe_window(self.window),
-            "mean": list(self.mean),
-            "std": list(self.std),
-        }
+        return super().__call__(image, generator or np.random.default_rng(0))
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "EvaluationView":
@@ -86,5 +105,5 @@ class EvaluationView:
             UsageError: A missing, unknown or wrong setting.
         """
         missing = [known.name for known in fields(cls) if known.name not in settings]
-        require(not missing, "a setting is missing", missing, WHERE, "Give size, window, mean and std")
-        return recipe_of(cls, {**settings, "window": window_policy(settings["window"])}, WHERE)
+        require(not missing, "a setting is missing", missing, cls.where, "Give size, window, mean and std")
+        return recipe_of(cls, {**settings, "window": window_policy(settings["window"])}, cls.where)

@@ -4,47 +4,52 @@ Colour jitter and grey scale have no meaning on CT; their place is taken by a ra
 offset, and noise. Flips keep left-right anatomy unless asked for, because laterality is information.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from radnet.views.geometry import blur, pad_to_square, random_resized_crop, rotate
-from radnet.views.noise import standard_noise
-from radnet.views.settings import recipe_of, require
-from radnet.views.window import RandomWindow, WindowPolicy, window_policy
-
-WHERE = "the SimCLR views"
+from radnet.views.geometry import pad_to_square
+from radnet.views.one_view import ViewSteps, check_colour, check_percentiles
+from radnet.views.pixels import Image, checked, own_levels
+from radnet.views.recipe import View, ViewRecipe
+from radnet.views.settings import require
+from radnet.views.window import RandomWindow, WindowPolicy
 
 
 @dataclass(frozen=True)
-class SimclrViews:
-    """Recipe of the views.
+class SimclrViews(ViewRecipe):
+    """Two views of a slice that shall attract each other: SimCLR on CT.
 
     Attributes:
         size: Side of a view in pixels.
-        window: How HU become grey values.
+        window: How HU become grey values; images of other dtypes have their own levels (`radnet.views.pixels`).
         crop_scale: Range of the crop's share of the slice's area.
         crop_ratio: Range of the crop's width over height.
         flip_probability: Probability of a left-right flip.
         rotate_degrees: Greatest rotation either way; 0 leaves it out.
         blur_probability: Probability of a Gaussian blur.
         blur_sigma_px: Range of its standard deviation in pixels of the view.
-        noise_hu: Greatest standard deviation of the added Gaussian noise in HU; 0 leaves it out.
+        noise_hu: Greatest standard deviation of the added Gaussian noise in HU; 0 leaves it out. On other images it
+            is the same share of their range as of a window of 400 HU.
         gain: Greatest relative change of contrast of the grey values.
         offset: Greatest shift of the grey values.
         mean: Subtracted from the grey values.
         std: Divides the grey values after that.
         views: Number of views.
+        gamma: Greatest exponent of the grey values, drawn log-uniformly from 1/gamma to gamma; 1 leaves it out.
+        colour: Three channels: RGB pictures keep their colours, everything grey is repeated.
+        uint16_percentiles: Percentiles of a uint16 image that become 0 and 1; [0, 100] is its minimum and maximum.
 
     Raises:
         UsageError: A value makes no sense.
     """
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
+    where: ClassVar[str] = "the SimCLR views"
 
     size: int = 224
     window: WindowPolicy = field(default_factory=RandomWindow)
@@ -60,81 +65,51 @@ class SimclrViews:
     mean: float = 0.5
     std: float = 0.5
     views: int = 2
+    gamma: float = 1.0
+    colour: bool = False
+    uint16_percentiles: tuple[float, float] = (0.5, 99.5)
 
     def __post_init__(self) -> None:
-        for name in ("size", "views"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name} is at least 1", value, WHERE, f"For example {name}=2")
-        ranges = (
-            ("crop_scale", self.crop_scale, 1.0),
-            ("crop_ratio", self.crop_ratio, np.inf),
-            ("blur_sigma_px", self.blur_sigma_px, np.inf),
+        require(self.views >= 1, "views is at least 1", self.views, self.where, "For example views=2")
+        self.steps.check(self.where)
+        check_percentiles(self.uint16_percentiles, self.where)
+        check_colour(self.colour, self.window, self.where)
+
+    @cached_property
+    def steps(self) -> ViewSteps:
+        """The steps of each view."""
+        return ViewSteps(
+            size=self.size,
+            crop_scale=self.crop_scale,
+            crop_ratio=self.crop_ratio,
+            rotate_degrees=self.rotate_degrees,
+            flip_probability=self.flip_probability,
+            blur_probability=self.blur_probability,
+            blur_sigma_px=self.blur_sigma_px,
+            noise_hu=self.noise_hu,
+            gain=self.gain,
+            offset=self.offset,
+            gamma=self.gamma,
+            mean=self.mean,
+            std=self.std,
         )
-        for name, (low, high), limit in ranges:
-            good = 0 < low <= high <= limit
-            within = "above 0" if limit == np.inf else f"above 0 and up to {limit:g}"
-            require(good, f"{name} is a range {within}", (low, high), WHERE, f"For example {name}=[0.5,1.0]")
-        for name, limit in (
-            ("flip_probability", 1.0),
-            ("blur_probability", 1.0),
-            ("rotate_degrees", 180.0),
-            ("noise_hu", np.inf),
-            ("gain", 1.0),
-            ("offset", 1.0),
-        ):
-            value = getattr(self, name)
-            require(0 <= value <= limit, f"{name} lies between 0 and {limit:g}", value, WHERE, f"For example {name}=0")
-        require(self.std > 0, "std is positive", self.std, WHERE, "For example std=0.5")
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> "SimclrViews":
-        """The recipe that `method.views` of a config describes.
-
-        Raises:
-            UsageError: An unknown or wrong setting.
-        """
-        values = dict(settings)
-        if "window" in values:
-            values["window"] = window_policy(values["window"])
-        return recipe_of(cls, values, WHERE)
 
     @property
     def channels(self) -> int:
         """Channels of a view."""
-        return self.window.channels
+        return 3 if self.colour else self.window.channels
 
-    def __call__(self, hu: NDArray[np.int16], generator: np.random.Generator) -> list[NDArray[np.floating[Any]]]:
-        """Views of one slice.
+    @property
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """See `ViewRecipe`."""
+        return ((self.channels, self.size, self.size),) * self.views
 
-        Args:
-            hu: int16, (Y, X).
-            generator: Source of all randomness.
-
-        Returns:
-            `views` arrays, float32, (C, size, size), between (0 - mean) / std and (1 - mean) / std.
-        """
-        square = pad_to_square(hu)
-        return [self._view(square, generator) for _ in range(self.views)]
-
-    def _view(self, hu: NDArray[np.int16], generator: np.random.Generator) -> NDArray[np.floating[Any]]:
-        view = random_resized_crop(hu, self.size, self.crop_scale, self.crop_ratio, generator)
-        if self.rotate_degrees:
-            view = rotate(view, float(generator.uniform(-self.rotate_degrees, self.rotate_degrees)))
-        if generator.random() < self.flip_probability:
-            view = np.ascontiguousarray(view[:, ::-1])
-        if generator.random() < self.blur_probability:
-            view = blur(view, float(generator.uniform(*self.blur_sigma_px)))
-        real: NDArray[Any] = view
-        if self.noise_hu:
-            sigma = np.float32(generator.uniform(0, self.noise_hu))
-            real = sigma * standard_noise(view.shape, generator)
-            real += view
-        gain = 1 + generator.uniform(-self.gain, self.gain)
-        shift = generator.uniform(-self.offset, self.offset)
-        # (grey - 0.5) * gain + 0.5 + shift, clipped and normalised, in place: it is half of the cost otherwise
-        grey = self.window(real, generator) * np.float32(gain)
-        grey += np.float32(0.5 - 0.5 * gain + shift)
-        np.clip(grey, 0, 1, out=grey)
-        grey -= np.float32(self.mean)
-        grey /= np.float32(self.std)
-        return grey
+    def write(self, image: Image, generator: np.random.Generator, out: Sequence[View]) -> None:
+        """See `ViewRecipe`; values lie between (0 - mean) / std and (1 - mean) / std."""
+        seen = checked(image, self.channels)
+        own = own_levels(seen, self.uint16_percentiles)
+        # CT is padded with air to a square, so that a crop's share of the area means the same for every slice; other
+        # images have no such outside and are cropped as they are
+        source = pad_to_square(seen) if own is None else seen
+        for view in out:
+            self.steps.write(source, seen, self.window, own, generator, view)

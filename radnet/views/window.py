@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radnet.errors import UsageError, did_you_mean
+from radnet.views.pixels import Levels, minmax_levels
 from radnet.views.settings import recipe_of, require
 
 CLINICAL_WINDOWS: dict[str, tuple[float, float]] = {
@@ -32,9 +33,23 @@ class WindowPolicy(Protocol):
         """Number of channels of the result."""
         ...
 
+    def levels(self, hu: NDArray[Any], generator: np.random.Generator) -> Levels:
+        """(low, width) in HU of each channel for the whole slice `hu` (Y, X): what a recipe maps its views with."""
+        ...
+
     def __call__(self, hu: NDArray[Any], generator: np.random.Generator) -> NDArray[np.float32]:
         """Map HU (Y, X), any real dtype, to float32 (C, Y, X) in [0, 1]."""
         ...
+
+
+def apply_levels(hu: NDArray[Any], levels: Levels) -> NDArray[np.float32]:
+    """Grey values (C, Y, X) of (low, width) pairs, one a channel; see `apply_window`."""
+    return np.stack(
+        [
+            apply_window(hu, low + width / 2, width) if np.isfinite(width) else np.zeros(hu.shape, np.float32)
+            for low, width in levels
+        ]
+    )
 
 
 def apply_window(hu: NDArray[Any], center: float, width: float) -> NDArray[np.float32]:
@@ -70,6 +85,10 @@ class FixedWindow:
     def __post_init__(self) -> None:
         require(self.width > 0, "width is positive", self.width, "the fixed window", "For example width=400")
 
+    def levels(self, hu: NDArray[Any], generator: np.random.Generator) -> Levels:
+        """See `WindowPolicy`; neither slice nor generator is used."""
+        return ((self.center - self.width / 2, self.width),)
+
     def __call__(self, hu: NDArray[Any], generator: np.random.Generator) -> NDArray[np.float32]:
         """See `WindowPolicy`; the generator is not used."""
         return apply_window(hu, self.center, self.width)[None]
@@ -97,6 +116,11 @@ class RandomWindow:
         _require_clinical(self.names, where)
         require(self.center_jitter >= 0, "center_jitter is not negative", self.center_jitter, where, "For example 0.1")
         require(self.width_jitter >= 1, "width_jitter is at least 1", self.width_jitter, where, "For example 1.4")
+
+    def levels(self, hu: NDArray[Any], generator: np.random.Generator) -> Levels:
+        """See `WindowPolicy`; the slice is not used."""
+        center, width = self.draw(generator)
+        return ((center - width / 2, width),)
 
     def __call__(self, hu: NDArray[Any], generator: np.random.Generator) -> NDArray[np.float32]:
         """See `WindowPolicy`."""
@@ -129,6 +153,11 @@ class MultiWindow:
         """One channel a window."""
         return len(self.names)
 
+    def levels(self, hu: NDArray[Any], generator: np.random.Generator) -> Levels:
+        """See `WindowPolicy`; neither slice nor generator is used."""
+        windows = (CLINICAL_WINDOWS[name] for name in self.names)
+        return tuple((center - width / 2, width) for center, width in windows)
+
     def __call__(self, hu: NDArray[Any], generator: np.random.Generator) -> NDArray[np.float32]:
         """See `WindowPolicy`; the generator is not used."""
         return np.stack([apply_window(hu, *CLINICAL_WINDOWS[name]) for name in self.names])
@@ -138,18 +167,19 @@ class MultiWindow:
 class MinMaxWindow:
     """The reference study's scaling: each image from its own minimum to its own maximum.
 
-    Absolute HU are lost, a metal implant changes the whole picture; kept to rebuild the study. A constant slice
-    becomes 0.
+    The whole slice counts, before any crop. Absolute HU are lost, a metal implant changes the whole picture; kept to
+    rebuild the study. A constant slice becomes 0.
     """
 
     channels = 1
 
+    def levels(self, hu: NDArray[Any], generator: np.random.Generator) -> Levels:
+        """See `WindowPolicy`; the generator is not used."""
+        return (minmax_levels(hu),)
+
     def __call__(self, hu: NDArray[Any], generator: np.random.Generator) -> NDArray[np.float32]:
         """See `WindowPolicy`; the generator is not used."""
-        low, high = float(hu.min()), float(hu.max())
-        if high == low:
-            return np.zeros((1, *hu.shape), dtype=np.float32)
-        return apply_window(hu, (low + high) / 2, high - low)[None]
+        return apply_levels(hu, self.levels(hu, generator))
 
 
 _POLICIES: dict[str, type[FixedWindow] | type[RandomWindow] | type[MultiWindow] | type[MinMaxWindow]] = {

@@ -99,6 +99,14 @@ def test_several_windows_are_several_channels() -> None:
     assert method([torch.from_numpy(np.stack([view] * 4)) for view in views])["loss"].ndim == 0
 
 
+def test_the_reference_studys_views_go_through_simclr() -> None:
+    settings = compose("pretrain", ["data=x", "views@method.views=reference_study", "method.views.size=32"])["method"]
+    method = build_method({**settings, **SMALL}, "resnet10t", seed=0)
+    views = method.views(np.arange(1600, dtype=np.int16).reshape(40, 40), np.random.default_rng(0))
+    assert [view.shape for view in views] == [(1, 32, 32)] * 2
+    assert (method.views.mean, method.views.std) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -107,6 +115,8 @@ def test_several_windows_are_several_channels() -> None:
         ({"name": "simcrl"}, "Did you mean simclr"),
         ({"views": {"sizes": 32}}, "Did you mean size"),
         ({"views": {"window": {"policy": "fixd"}}}, "Did you mean fixed"),
+        ({"views": {"name": "multicrop"}}, "two views of one size"),
+        ({"views": {"name": "simcrl"}}, "Did you mean simclr"),
     ],
 )
 def test_wrong_settings_are_explained(change: dict[str, object], words: str) -> None:

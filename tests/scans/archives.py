@@ -14,7 +14,7 @@ HASHER = KeyedHash(b"a secret of the tests, 32 bytes!")
 def inventory_of(root: Path, **options: object) -> Inventory:
     """The inventory, after a check that no file is lost or counted twice."""
     inventory = take_inventory(root, HASHER, **options)  # type: ignore[arg-type]
-    used = sum(len(source.files) for source in inventory.series)
+    used = sum(source.file_count for source in inventory.series)
     refused = sum(reject.files for reject in inventory.rejects)
     assert used + refused == inventory.files_seen
     return inventory
@@ -24,14 +24,14 @@ def only_scan(root: Path, **options: object) -> Scan:
     """The one scan of an archive."""
     inventory = inventory_of(root, **options)
     assert len(inventory.series) == 1, inventory.rejects
-    return read_series(inventory.series[0])[0]
+    return read_series(inventory.series[0]).scan
 
 
 def refused(source: SeriesSource) -> UnreadableSeries:
     """The error that reading a series raises; its rejects stand for all files of the series."""
     with pytest.raises(UnreadableSeries) as caught:
         read_series(source)
-    assert sum(reject.files for reject in caught.value.rejects) == len(source.files)
+    assert sum(reject.files for reject in caught.value.rejects) == source.file_count
     return caught.value
 
 

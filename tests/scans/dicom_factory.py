@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 AXIAL = (1, 0, 0, 0, 1, 0)
 SERIES, STUDY = generate_uid(entropy_srcs=["series"]), generate_uid(entropy_srcs=["study"])
@@ -75,3 +75,46 @@ def write_series(
         placed = {"ImagePositionPatient": [-10.0, -20.0, float(height_mm)], "InstanceNumber": index + 1}
         write_slice(directory / f"{index:03d}", values, **(placed | elements))
     return stored
+
+
+def group(**elements: Any) -> Dataset:
+    """A sequence item with these elements."""
+    item = Dataset()
+    for keyword, value in elements.items():
+        setattr(item, keyword, value)
+    return item
+
+
+def write_frames(path: Path, stored: NDArray[Any], places: Sequence[Dataset], **elements: Any) -> Path:
+    """Write an enhanced CT file.
+
+    Args:
+        path: Where to.
+        stored: Stored values, shape (frames, rows, columns).
+        places: The functional groups of each frame; `frame_at` makes them.
+        elements: As in `write_slice`.
+    """
+    write_slice(path, stored[0])
+    dataset = pydicom.dcmread(path)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    flat = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "RescaleSlope")
+    for keyword in (*flat, "RescaleIntercept", "RescaleType"):
+        delattr(dataset, keyword)
+    dataset.NumberOfFrames = len(stored)
+    shared = group(
+        PixelMeasuresSequence=[group(PixelSpacing=[0.5, 0.75], SliceThickness=2.0)],
+        PlaneOrientationSequence=[group(ImageOrientationPatient=list(AXIAL))],
+        PixelValueTransformationSequence=[group(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")],
+    )
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = list(places)
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    dataset.PixelData = stored.tobytes()
+    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    return path
+
+
+def frame_at(height_mm: float, **groups: Any) -> Dataset:
+    """Functional groups of an axial frame at a height."""
+    return group(PlanePositionSequence=[group(ImagePositionPatient=[-10.0, -20.0, float(height_mm)])], **groups)

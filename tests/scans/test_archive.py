@@ -103,7 +103,8 @@ def test_a_file_that_vanishes_is_a_reject(tmp_path: Path) -> None:
     write_series(tmp_path)
     source = inventory_of(tmp_path).series[0]
     (tmp_path / "003").unlink()
-    scan, rejects = read_series(source)
+    reading = read_series(source)
+    scan, rejects = reading.scan, reading.rejects
     assert len(scan.voxels) == 3
     assert [(reject.path, reject.reason) for reject in rejects] == [("003", "unreadable")]
 
@@ -128,5 +129,5 @@ def test_a_relative_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     source = inventory_of(Path("archive")).series[0]
     monkeypatch.chdir("/")
-    assert len(read_series(source)[0].voxels) == 4
+    assert len(read_series(source).scan.voxels) == 4
     assert source.name == "s"

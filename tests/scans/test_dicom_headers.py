@@ -7,7 +7,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from radnet.scans.archive import read_series
 from radnet.scans.dicom_file import looks_like_dicom
-from radnet.scans.dicom_headers import read_header
+from radnet.scans.dicom_headers import read_headers
 from radnet.scans.sources import RefusedError
 from tests.scans.archives import inventory_of, only_scan, reasons
 from tests.scans.dicom_factory import write_slice
@@ -59,7 +59,8 @@ def test_no_identifier_leaves_the_reader(tmp_path: Path) -> None:
     write_slice(root / f"{SECRET}_dir" / f"{SECRET}.dcm", Manufacturer="ACME", **IDENTIFYING, **UIDS)
     write_slice(root / f"{SECRET}2.dcm", **(IDENTIFYING | UIDS | {"Modality": "MR"}))
     inventory = inventory_of(root)
-    scan, rejects = read_series(inventory.series[0])
+    reading = read_series(inventory.series[0])
+    scan, rejects = reading.scan, reading.rejects
     out = pickle.dumps(scan) + repr(scan).encode()
     kept = [(reject.file_key, reject.reason, reject.sentence) for reject in (*inventory.rejects, *rejects)]
     out += repr(kept).encode() + repr(inventory.series[0].tags).encode()
@@ -112,7 +113,7 @@ def test_reading_says_nothing(
 def test_refusals(tmp_path: Path, elements: dict[str, object], reason: str) -> None:
     path = write_slice(tmp_path / "a", **elements)
     with pytest.raises(RefusedError) as caught:
-        read_header(path)
+        read_headers(path)
     assert caught.value.reason == reason
     assert reasons(inventory_of(tmp_path)) == {"a": reason}
 
@@ -120,7 +121,7 @@ def test_refusals(tmp_path: Path, elements: dict[str, object], reason: str) -> N
 def test_strange_values_are_not_quoted(tmp_path: Path) -> None:
     path = write_slice(tmp_path / "a", RescaleType="Mrs Smith")
     with pytest.raises(RefusedError) as caught:
-        read_header(path)
+        read_headers(path)
     assert "Smith" not in caught.value.sentence
 
 
@@ -134,19 +135,19 @@ def test_strange_values_are_not_quoted(tmp_path: Path) -> None:
     ],
 )
 def test_synthetic(tmp_path: Path, elements: dict[str, str], synthetic: bool) -> None:
-    assert read_header(write_slice(tmp_path / "a", **elements)).synthetic is synthetic
+    assert read_headers(write_slice(tmp_path / "a", **elements))[0].synthetic is synthetic
 
 
 def test_contrast(tmp_path: Path) -> None:
     agents = {None: None, "Iomeron": True, "NONE": False, "": None}
-    found = [read_header(write_slice(tmp_path / "a", ContrastBolusAgent=agent)).contrast for agent in agents]
+    found = [read_headers(write_slice(tmp_path / "a", ContrastBolusAgent=agent))[0].contrast for agent in agents]
     assert found == list(agents.values())
 
 
 def test_texts_are_cleaned(tmp_path: Path) -> None:
-    header = read_header(
+    header = read_headers(
         write_slice(tmp_path / "a", Manufacturer="  GE\tMEDICAL  SYSTÈMS " + 40 * "x", ConvolutionKernel=["Br40f", "3"])
-    )
+    )[0]
     assert header.manufacturer.startswith("GE MEDICAL SYSTMS")
     assert len(header.manufacturer) <= 64
     assert header.kernel == "Br40f 3"
@@ -160,7 +161,7 @@ def test_a_data_set_without_preamble_is_read(tmp_path: Path) -> None:
     dataset.SeriesInstanceUID = "1.2.3"
     with bare.open("wb") as file:
         pydicom.filewriter.write_dataset(_encoded(file), dataset)
-    scans = [read_series(source)[0] for source in inventory_of(tmp_path).series]
+    scans = [read_series(source).scan for source in inventory_of(tmp_path).series]
     assert len(scans) == 2
     assert (scans[0].voxels == scans[1].voxels).all()
 

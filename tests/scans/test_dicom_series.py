@@ -14,7 +14,7 @@ def test_hu_order_and_affine(tmp_path: Path) -> None:
     for z, index in enumerate((1, 3, 0, 2)):
         assert np.array_equal(scan.voxels[z], stored[index] - 1024)
     assert scan.voxels.dtype == np.int16
-    assert scan.voxels.flags.c_contiguous
+    assert all(voxels.flags.c_contiguous for voxels in scan.voxels)
     # column steps go left (-x), row steps go posterior (-y): PixelSpacing is (rows, columns)
     expected = [[-0.75, 0, 0, 10], [0, -0.5, 0, 20], [0, 0, 2, 0], [0, 0, 0, 1]]
     assert np.allclose(scan.affine, expected, atol=1e-9)
@@ -159,7 +159,7 @@ def test_sagittal_stack(tmp_path: Path) -> None:
             tmp_path / str(index), ImageOrientationPatient=[0, 1, 0, 0, 0, -1], ImagePositionPatient=[2 * index, 0, 0]
         )
     inventory = inventory_of(tmp_path)
-    scan = read_series(inventory.series[0])[0]
+    scan = read_series(inventory.series[0]).scan
     assert inventory.series[0].slices == len(scan.voxels) == 6
     assert scan.voxels.shape == (6, 8, 3)
     assert scan.tags.notes == ("not_axial",)
@@ -170,7 +170,8 @@ def test_repeated_and_conflicting_slices(tmp_path: Path) -> None:
     write_slice(tmp_path / "same", stored[1], ImagePositionPatient=[-10, -20, 2], InstanceNumber=9)
     write_slice(tmp_path / "zother", pixels(seed=77), ImagePositionPatient=[-10, -20, 4], InstanceNumber=9)
     source = inventory_of(tmp_path).series[0]
-    scan, rejects = read_series(source)
+    reading = read_series(source)
+    scan, rejects = reading.scan, reading.rejects
     assert source.slices == len(scan.voxels) == 4
     assert {reject.path: reject.reason for reject in rejects} == {
         "same": "duplicate_slice",
@@ -184,7 +185,7 @@ def test_a_copied_file_is_found_without_its_pixels(tmp_path: Path) -> None:
     (tmp_path / "copy").write_bytes((tmp_path / "001").read_bytes())
     inventory = inventory_of(tmp_path)
     assert reasons(inventory) == {"copy": "duplicate_file"}
-    assert len(read_series(inventory.series[0])[0].voxels) == 4
+    assert len(read_series(inventory.series[0]).scan.voxels) == 4
 
 
 @pytest.mark.parametrize("keyword", ["AcquisitionNumber", "TemporalPositionIdentifier"])
@@ -192,7 +193,7 @@ def test_phases_in_one_series_are_taken_apart(tmp_path: Path, keyword: str) -> N
     first = write_series(tmp_path / "a", **{keyword: 1})
     write_series(tmp_path / "b", RescaleIntercept=-1000, **{keyword: 2})
     inventory = inventory_of(tmp_path)
-    scans = [read_series(source)[0] for source in inventory.series]
+    scans = [read_series(source).scan for source in inventory.series]
     assert sorted(int(scan.voxels[0, 0, 0]) for scan in scans) == [first[0][0, 0] - 1024, first[0][0, 0] - 1000]
     assert len({scan.series_key for scan in scans}) == 2
     assert len({scan.patient_key for scan in scans}) == 1
@@ -220,7 +221,8 @@ def test_a_cut_off_slice_leaves_a_gap(tmp_path: Path) -> None:
     write_series(tmp_path, heights_mm=(0, 2, 4, 6, 8))
     whole = (tmp_path / "002").read_bytes()
     (tmp_path / "002").write_bytes(whole[:-30])
-    scan, rejects = read_series(inventory_of(tmp_path).series[0])
+    reading = read_series(inventory_of(tmp_path).series[0])
+    scan, rejects = reading.scan, reading.rejects
     assert [(reject.path, reject.reason) for reject in rejects] == [("002", "truncated")]
     assert scan.tags.notes == ("gap",)
 

@@ -35,7 +35,7 @@ def test_every_column(archive: Path) -> None:
     )
     inventory = inventory_of(archive)
     source = next(source for source in inventory.series if source.name == "a/ct.nii.gz")
-    scan, _ = read_series(source)
+    scan = read_series(source).scan
     assert scan.patient_key == HASHER.key("patient", "Patient 7")
     tags = scan.tags
     assert (tags.body_region, tags.region_source) == ("extremities", "metadata.csv")
@@ -53,7 +53,7 @@ def test_every_column(archive: Path) -> None:
 def test_a_directory_of_dicom_files(archive: Path) -> None:
     write(archive, "path,patient,body_region,label_y\ndicom,P9,spine,1\n")
     source = next(source for source in inventory_of(archive).series if source.kind == "dicom")
-    scan, _ = read_series(source)
+    scan = read_series(source).scan
     assert scan.patient_key == HASHER.key("patient", "P9")
     assert scan.tags.body_region == "spine"
     assert scan.slice_labels == {"y": ("1",) * 4}
@@ -90,14 +90,14 @@ def test_metadata_elsewhere(archive: Path, tmp_path: Path) -> None:
     inventory = inventory_of(archive, metadata=file)
     assert reasons(inventory)["a/ct.nii.gz"] == "modality"
     source = next(source for source in inventory.series if source.name == "b/ct.nii.gz")
-    assert read_series(source)[0].slice_labels == {"z": (None, "here", None, None)}
+    assert read_series(source).scan.slice_labels == {"z": (None, "here", None, None)}
 
 
 def test_slice_labels_win_over_series_labels(archive: Path) -> None:
     write(archive, "path,label_x\ndicom/s1,all\n")
     write(archive, "path,slice,label_x,label_y\ndicom/s1,2,one,\ndicom/s1,3,,last\n", "slices.csv")
     source = next(source for source in inventory_of(archive).series if source.kind == "dicom")
-    scan, _ = read_series(source)
+    scan = read_series(source).scan
     assert scan.slice_labels == {"x": ("all", "all", "one", "all"), "y": (None, None, None, "last")}
 
 
@@ -137,7 +137,7 @@ def test_a_mask_in_another_orientation_with_many_labels(archive: Path) -> None:
     write_nifti(archive / "a" / "seg.nii.gz", labels[::-1], turned)
     write(archive, "path,mask\na/ct.nii.gz,a/seg.nii.gz\n")
     source = next(source for source in inventory_of(archive).series if source.name == "a/ct.nii.gz")
-    mask = read_series(source)[0].mask
+    mask = read_series(source).scan.mask
     assert mask is not None
     assert mask.dtype == np.uint16
     assert np.array_equal(mask, labels.transpose(2, 1, 0))

@@ -136,7 +136,7 @@ def test_the_directory_stands_for_the_patient(tmp_path: Path) -> None:
     patients = {source.name: source.patient_key for source in series}
     assert patients["p1/a.nii.gz"] == patients["p1/b.nii.gz"] != patients["p2/a.nii.gz"]
     assert len({source.series_key for source in series}) == 3
-    assert read_series(series[0])[0].tags.notes == ("patient_from_directory",)
+    assert read_series(series[0]).scan.tags.notes == ("patient_from_directory",)
 
 
 def test_rescale_rounds_and_clips() -> None:

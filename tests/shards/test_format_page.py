@@ -69,7 +69,7 @@ def test_every_reason_is_explained() -> None:
     explained = {name for row in rows("`rejects.parquet`") if len(row) == 2 for name in names(row[0])}
     source = "\n".join(path.read_text() for path in (CHECKOUT / "radnet" / "scans").glob("*.py"))
     direct = re.findall(r"(?:RefusedError|Refusal|unreadable)\(\s*\"([a-z_]+)\"", source)
-    of_files = re.findall(r"reject(?:_file)?\([\w.\[\]]+, \"([a-z_]+)\"", source)
+    of_files = re.findall(r"reject(?:_file)?\([\w.\[\], ]+, \"([a-z_]+)\"", source)
     listed = re.findall(r"^    \"[a-z]+\": \(\"([a-z_]+)\",", source, re.M)
     of_builds = {AIR_ONLY, DUPLICATE, EXCLUDED, LIMIT}
     used = {*direct, *of_files, *listed, *of_builds}

@@ -20,7 +20,8 @@ from radnet.shards import assembly as assembly_module
 from radnet.shards import build as build_module
 from radnet.shards.build import BuildSettings, build_shards
 from radnet.shards.parts import Part
-from radnet.shards.writer import Sample, ShardWriter
+from radnet.shards.sample import Sample
+from radnet.shards.writer import ShardWriter
 from tests.scans.dicom_factory import write_series
 
 BUILD = """

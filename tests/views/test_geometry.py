@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radnet.views.geometry import AIR_HU, blur, pad_to_square, random_resized_crop, resize, rotate
+from radnet.views.geometry import blur, pad_to_square, random_resized_crop, resize, rotate
+from radnet.views.pixels import AIR_HU
 
 
 def ramp(rows: int, columns: int, low: int = -3024, high: int = 3071) -> np.ndarray:
@@ -15,7 +16,7 @@ def ramp(rows: int, columns: int, low: int = -3024, high: int = 3071) -> np.ndar
 @pytest.mark.parametrize("value", [-32768, -3024, -1024, 0, 3071, 32767])
 def test_a_constant_stays_itself(value: int, size: int) -> None:
     hu = np.full((100, 100), value, np.int16)
-    for result in (resize(hu, size), rotate(hu, 0), blur(hu, 1.3)):
+    for result in (resize(hu, size), rotate(hu, 0, AIR_HU), blur(hu, 1.3)):
         assert result.dtype == np.int16
         assert (result == value).all()
 
@@ -26,7 +27,7 @@ def test_interpolation_does_not_overflow(size: int) -> None:
     draw = np.random.default_rng(0)
     for low, high in ((-1024, 3071), (-3024, 3071), (-32768, 32767)):
         noise = np.where(draw.random((100, 100)) < 0.5, low, high).astype(np.int16)
-        for result in (resize(noise, size), rotate(resize(noise, size), 33), blur(noise, 0.4)):
+        for result in (resize(noise, size), rotate(resize(noise, size), 33, AIR_HU), blur(noise, 0.4)):
             assert result.dtype == np.int16
             assert min(low, AIR_HU) <= result.min() <= result.max() <= high
 
@@ -113,6 +114,6 @@ def test_the_smallest_slices(shape: tuple[int, int]) -> None:
 def test_rotation_turns_about_the_centre_with_air_around() -> None:
     hu = np.zeros((41, 41), np.int16)
     hu[20, 30:] = 1000
-    quarter = rotate(hu, 90)
+    quarter = rotate(hu, 90, AIR_HU)
     assert np.array_equal(quarter, np.rot90(hu))  # counter-clockwise, as drawn
-    assert rotate(hu, 45)[0, 0] == AIR_HU
+    assert rotate(hu, 45, AIR_HU)[0, 0] == AIR_HU

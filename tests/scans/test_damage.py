@@ -1,0 +1,145 @@
+"""Archives whose files are damaged: nothing hangs, nothing grows, and every file is read right or listed."""
+
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radnet.scans.archive import UnreadableSeries, read_series
+from tests.scans.archives import inventory_of
+from tests.scans.dicom_factory import frame_at, pixels, write_frames, write_series, write_slice
+from tests.scans.test_nifti import hu_values, write_nifti
+
+LIMIT_S, LIMIT_BYTES = 60, 2**27
+SYNTAXES = ("implicit_le", "explicit_be", "deflated", "rle", "jpeg_lossless_57", "jpegls_80", "j2k_lossless_90")
+SYNTAXES += ("jpeg_baseline_50", "j2k_91")
+
+
+@pytest.fixture(autouse=True)
+def within_limits() -> Iterator[None]:
+    """Fails a test that takes long or holds much memory at once."""
+    tracemalloc.start()
+    began = time.monotonic()
+    yield
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < LIMIT_BYTES
+    assert time.monotonic() - began < LIMIT_S
+
+
+def outcomes(archive: Path) -> dict[str, str]:
+    """File -> "read" or the reason, after a check that no file is lost."""
+    inventory = inventory_of(archive)
+    found = {reject.path: reject.reason for reject in inventory.rejects}
+    for source in inventory.series:
+        names = [path.relative_to(archive).as_posix() for path in source.files]
+        try:
+            rejects = read_series(source).rejects
+        except UnreadableSeries as error:
+            rejects = error.rejects
+            assert sum(reject.files for reject in rejects) == source.file_count
+            found |= dict.fromkeys(names, error.reason)
+        else:
+            found |= dict.fromkeys(names, "read")
+        found |= {reject.path: reject.reason for reject in rejects if reject.path in names and reject.files}
+    assert len(found) == inventory.files_seen
+    return found
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_real_file_cut_at_many_lengths(shared_data: Path, tmp_path: Path, syntax: str) -> None:
+    whole = (shared_data / "dicom_zoo" / f"ts_{syntax}.dcm").read_bytes()
+    for number, share in enumerate((0.0005, 0.002, 0.005, 0.01, 0.02, 0.1, 0.4, 0.8, 0.99)):
+        (tmp_path / str(number)).write_bytes(whole[: int(len(whole) * share)])
+    found = outcomes(tmp_path)
+    assert len(found) == 9
+    assert "read" not in found.values()
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_zeroed_blocks(shared_data: Path, tmp_path: Path, syntax: str) -> None:
+    whole = (shared_data / "dicom_zoo" / f"ts_{syntax}.dcm").read_bytes()
+    for number, share in enumerate((0, 0.003, 0.3, 0.9)):
+        at = int(len(whole) * share)
+        (tmp_path / str(number)).write_bytes(whole[:at] + bytes(512) + whole[at + 512 :])
+    assert len(outcomes(tmp_path)) == 4
+
+
+def test_a_small_file_cut_at_every_length(tmp_path: Path) -> None:
+    whole = write_slice(tmp_path / "whole").read_bytes()
+    (tmp_path / "whole").unlink()
+    for length in range(0, len(whole), 7):
+        (tmp_path / f"{length:05d}").write_bytes(whole[:length])
+    found = outcomes(tmp_path)
+    assert len(found) > 100
+    assert "read" not in found.values()
+
+
+@pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz"])
+def test_a_nifti_file_cut_at_many_lengths(tmp_path: Path, name: str) -> None:
+    whole = write_nifti(tmp_path / name, hu_values((12, 12, 12))).read_bytes()
+    (tmp_path / name).unlink()
+    for length in range(0, len(whole), max(1, len(whole) // 40)):
+        (tmp_path / f"{length:05d}_{name}").write_bytes(whole[:length])
+    found = outcomes(tmp_path)
+    assert len(found) > 30
+    assert "read" not in found.values()
+
+
+def test_element_lengths_beyond_the_file(tmp_path: Path) -> None:
+    stored = pixels()
+    path = write_slice(tmp_path / "a", stored)
+    whole = path.read_bytes()
+    at = whole.rindex(stored.tobytes()) - 4
+    path.write_bytes(whole[:at] + (0xFFFFFFF0).to_bytes(4, "little") + whole[at + 4 :])
+    early = whole.index(b"ORIGINAL") - 2
+    (tmp_path / "b").write_bytes(whole[:early] + b"\xff\xff" + whole[early + 2 :])
+    assert "read" not in outcomes(tmp_path).values()
+
+
+def test_pixels_of_another_series_are_not_taken_for_hu_of_this_one(shared_data: Path, tmp_path: Path) -> None:
+    """A compressed stream of another size than the header says."""
+    zoo = shared_data / "dicom_zoo"
+    large, small = (zoo / "ts_j2k_lossless_90.dcm").read_bytes(), (zoo / "explicit_vr_un.dcm").read_bytes()
+    stream = b"\xff\x4f\xff\x51"
+    swapped = bytearray(small[: small.index(stream)] + large[large.index(stream) :])
+    (tmp_path / "a").write_bytes(swapped)
+    rows = (512).to_bytes(2, "little")
+    lying = large.replace(b"\x28\x00\x10\x00US\x02\x00" + rows, b"\x28\x00\x10\x00US\x02\x00\x00\x01")
+    assert lying != large
+    (tmp_path / "b").write_bytes(lying)
+    found = outcomes(tmp_path)
+    assert found["b"] == "unreadable"
+    assert found["a"] != "read"
+
+
+def test_a_stream_that_claims_another_size_than_the_header_is_not_decoded(shared_data: Path, tmp_path: Path) -> None:
+    whole = (shared_data / "dicom_zoo" / "ts_j2k_lossless_90.dcm").read_bytes()
+    at = whole.index(b"\xff\x4f\xff\x51") + 8  # width and height in the SIZ segment
+    huge = (60000).to_bytes(4, "big") * 2
+    (tmp_path / "a").write_bytes(whole[:at] + huge + whole[at + 8 :])
+    whole = (shared_data / "dicom_zoo" / "ts_jpegls_80.dcm").read_bytes()
+    at = whole.index(b"\xff\xf7") + 5
+    (tmp_path / "b").write_bytes(whole[:at] + b"\xea\x60" * 2 + whole[at + 4 :])
+    assert set(outcomes(tmp_path).values()) <= {"unreadable", "undecodable"}
+
+
+def test_a_frame_count_that_lies(tmp_path: Path) -> None:
+    stored = np.stack([pixels(seed=index) for index in range(2)])
+    write_frames(tmp_path / "a", stored, [frame_at(z) for z in range(2)], NumberOfFrames=10_000)
+    write_slice(tmp_path / "b", NumberOfFrames=10_000)
+    assert set(outcomes(tmp_path).values()) == {"multi_frame"}
+
+
+def test_one_damaged_slice_leaves_the_rest(tmp_path: Path) -> None:
+    stored = write_series(tmp_path, heights_mm=(0, 2, 4, 6, 8))
+    whole = (tmp_path / "002").read_bytes()
+    for name, damaged in {"002": whole[:-20], "junk": b"\0" * 4000}.items():
+        (tmp_path / name).write_bytes(damaged)
+    source = inventory_of(tmp_path).series[0]
+    reading = read_series(source)
+    assert np.array_equal(reading.scan.voxels, np.delete(np.stack(stored), 2, axis=0) - np.int16(1024))
+    assert [reject.reason for reject in reading.rejects] == ["truncated"]
