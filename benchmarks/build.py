@@ -115,7 +115,7 @@ def by_stage(archive: Path, syntax: str) -> dict[str, Any]:
     read_s = encode_s = 0.0
     for source in inventory.series:
         start = time.perf_counter()
-        scan, _ = read_series(source)
+        scan = read_series(source).scan
         read_s += time.perf_counter() - start
         encode_s += seconds(lambda hu=scan.voxels: [encode(one) for one in hu])
     bare_s = seconds(lambda: decode_pixels(files))
