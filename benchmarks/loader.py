@@ -209,7 +209,7 @@ def shard_set(directory: Path, slices: list[Slice]) -> ShardSet:
         folder = directory / "archive" / f"{number:02d}"
         folder.mkdir(parents=True)
         nib.save(nib.Nifti1Image(np.stack(volume).T, np.diag([0.8, 0.8, 3.0, 1.0])), folder / "ct.nii")
-    settings = BuildSettings((1.0, 0.0, 0.0), shard_bytes=8 << 20)
+    settings = BuildSettings((1.0, 0.0, 0.0), shard_bytes=8 << 20, keep_air=True, keep_duplicates=True)
     build_shards(directory / "archive", directory / "set", KeyedHash(bytes(32)), settings)
     return ShardSet.open(directory / "set")
 
