@@ -180,12 +180,7 @@ def _require_output(out: Path, archive: Path, overwrite: bool) -> None:
             file=out,
             fix="Choose an output outside of the archive",
         )
-    if out.is_dir() and any(out.iterdir()) and not (out / manifests.MANIFEST).is_file():
-        raise UsageError(
-            "The output directory holds something else than a shard set, which is not replaced",
-            file=out,
-            fix="Choose another path, or remove the directory yourself",
-        )
+    manifests.require_set_or_nothing(out)
 
 
 def _identity(inventory: Inventory, hasher: KeyedHash, settings: BuildSettings, name: str) -> dict[str, Any]:

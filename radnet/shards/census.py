@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from radnet.errors import RadnetError
 from radnet.shards.columns import batches
+from radnet.shards.locations import COPY_AGAIN
 from radnet.shards.manifest import Manifest
-from radnet.shards.shard_set import COPY_AGAIN
 
 THICKNESS_BINS_MM = (1.0, 2.0, 3.0, 5.0)
 UNKNOWN = "unknown"

@@ -13,9 +13,10 @@ from radnet.files import new_directory, require_new_directory
 from radnet.scans.sources import Reject
 from radnet.shards.columns import stream_rows
 from radnet.shards.finish import finish_set
-from radnet.shards.manifest import MANIFEST, Manifest
+from radnet.shards.locations import COPY_AGAIN
+from radnet.shards.manifest import Manifest, require_set_or_nothing
 from radnet.shards.sample import Sample
-from radnet.shards.shard_set import COPY_AGAIN, ShardSet
+from radnet.shards.shard_set import ShardSet
 from radnet.shards.tables import MEMBERS
 from radnet.shards.writer import ShardWriter
 
@@ -164,9 +165,4 @@ def require_output(out: Path, sources: Sequence[Path], overwrite: bool) -> None:
             raise UsageError(
                 "The output and a source are the same or lie in each other", file=out, fix="Choose another path"
             )
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise UsageError(
-            "The output directory holds something else than a shard set, which is not replaced",
-            file=out,
-            fix="Choose another path, or remove the directory yourself",
-        )
+    require_set_or_nothing(out)

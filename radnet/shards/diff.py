@@ -11,7 +11,8 @@ import pyarrow as pa
 from radnet.errors import RadnetError
 from radnet.hashing import canonical_json
 from radnet.shards.columns import stream_rows
-from radnet.shards.shard_set import COPY_AGAIN, ShardSet
+from radnet.shards.locations import COPY_AGAIN
+from radnet.shards.shard_set import ShardSet
 from radnet.shards.tables import LABEL_PREFIX
 
 ASPECTS = ("slices", "masks", "labels", "split")

@@ -20,7 +20,7 @@ from radnet.shards.splits import SPLITS
 IMAGE_FORMATS = ("b2nd", "jpg", "png")
 ROWS_A_READ = 1 << 16
 MAX_MEMBER_BYTES = 2**31 - 1
-REBUILD = "Copy the set again from its source, or build it again"
+COPY_AGAIN = "Copy the set again from its source, or build it again"
 
 
 @dataclass(frozen=True)
@@ -126,26 +126,26 @@ def _names(file: Path) -> list[str]:
     try:
         return list(pq.read_schema(file).names)
     except (pa.ArrowException, OSError) as error:
-        raise RadnetError("The index is no readable parquet table", file=file, fix=REBUILD) from error
+        raise RadnetError("The index is no readable parquet table", file=file, fix=COPY_AGAIN) from error
 
 
 def _batches(file: Path, columns: list[str], rows: int) -> Any:
     """Pieces of the table with the row that each starts at; a piece at a time, so that no column is held twice."""
     missing = sorted(set(columns) - set(_names(file)))
     if missing:
-        raise RadnetError("The index lacks columns", seen=missing, file=file, fix=REBUILD)
+        raise RadnetError("The index lacks columns", seen=missing, file=file, fix=COPY_AGAIN)
     start = 0
     try:
         with pq.ParquetFile(file) as table:
             if table.metadata.num_rows != rows:
                 raise RadnetError(
-                    f"The index has {table.metadata.num_rows} rows, the manifest says {rows}", file=file, fix=REBUILD
+                    f"The index has {table.metadata.num_rows} rows, the manifest says {rows}", file=file, fix=COPY_AGAIN
                 )
             for batch in table.iter_batches(ROWS_A_READ, columns=columns):
                 yield start, batch
                 start += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise RadnetError("The index cannot be read", file=file, fix=REBUILD) from error
+        raise RadnetError("The index cannot be read", file=file, fix=COPY_AGAIN) from error
 
 
 def _codes(batch: Any, column: str, names: Any) -> NDArray[np.int32]:
@@ -173,4 +173,4 @@ def _require_apart(file: Path, found: Locations) -> None:
 
 
 def _nonsense(file: Path, what: str, row: int) -> RadnetError:
-    return RadnetError(f"The index cannot be right: {what} (row {row})", file=file, fix=REBUILD)
+    return RadnetError(f"The index cannot be right: {what} (row {row})", file=file, fix=COPY_AGAIN)

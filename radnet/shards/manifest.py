@@ -109,3 +109,17 @@ def read_manifest(directory: Path) -> Manifest:
             file=path,
             fix="Build the set again with this version of radnet",
         ) from error
+
+
+def require_set_or_nothing(out: Path) -> None:
+    """Refuse to replace anything but a shard set.
+
+    Raises:
+        UsageError: `out` is a directory that holds something else.
+    """
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise UsageError(
+            "The output directory holds something else than a shard set, which is not replaced",
+            file=out,
+            fix="Choose another path, or remove the directory yourself",
+        )

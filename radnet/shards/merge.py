@@ -14,9 +14,10 @@ from radnet.errors import RadnetError, UsageError
 from radnet.hashing import canonical_json
 from radnet.scans.sources import Reject
 from radnet.shards.copying import Copier, carried, place_of, require_output, rows_in_order, write_set
+from radnet.shards.locations import COPY_AGAIN
 from radnet.shards.manifest import Manifest
 from radnet.shards.sample import DEFAULT_SHARD_BYTES, Sample
-from radnet.shards.shard_set import COPY_AGAIN, ShardSet
+from radnet.shards.shard_set import ShardSet
 
 IN_TWO_SETS = "in_two_sets"
 """Reason in `dropped_slices`: the same slice of the same series was in another set as well."""

@@ -14,14 +14,13 @@ from radnet.errors import RadnetError, UsageError, did_you_mean
 from radnet.hashing import sha256_of_file
 from radnet.shards.cache import DEFAULT_CACHE_BYTES
 from radnet.shards.codec import DamagedFrameError
-from radnet.shards.locations import IMAGE_FORMATS, Locations, read_key, read_locations, read_splits
+from radnet.shards.locations import COPY_AGAIN, IMAGE_FORMATS, Locations, read_key, read_locations, read_splits
 from radnet.shards.manifest import Manifest, ShardFile, read_manifest
 from radnet.shards.pictures import Image, decode_image
 from radnet.shards.splits import SPLITS
 
 MAX_OPEN_SHARDS = 64
 REMOTE = ("http://", "https://", "pipe:")
-COPY_AGAIN = "Copy the set again from its source, or build it again"
 
 
 class ShardSet:

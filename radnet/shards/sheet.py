@@ -17,9 +17,9 @@ from radnet.files import explained_disk_errors
 from radnet.shards.codec import DamagedFrameError, decode
 from radnet.shards.columns import batches, stream_rows
 from radnet.shards.copying import Copier
+from radnet.shards.pictures import decode_image
 from radnet.shards.shard_set import ShardSet
 from radnet.shards.splits import SPLITS
-from radnet.shards.verify_shard import decode_picture
 
 SHEET_WINDOWS_HU = {
     "brain": (0, 80),
@@ -142,8 +142,7 @@ def _cells(source: ShardSet, columns: int, split: str | None, seed: int) -> dict
                 continue
             sample = copier.sample(source, row)
             try:
-                coded = sample.row["image_format"] == "b2nd"
-                pixels = decode(sample.image) if coded else decode_picture(sample.image)
+                pixels = decode_image(sample.image, sample.row["image_format"])
                 mask = None if sample.mask is None else decode(sample.mask)
             except DamagedFrameError as error:
                 raise RadnetError(
@@ -214,7 +213,7 @@ def grey_of(pixels: NDArray[Any], window: str) -> NDArray[np.uint8]:
 def _picture_of(cell: _Cell, window: str, masks: bool) -> NDArray[np.uint8]:
     """The slice in its true proportions on a black square, RGB."""
     grey = grey_of(cell.pixels, window)
-    colour = grey[..., ::-1] if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)
+    colour = grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)
     height, width = colour.shape[0] * (cell.row["spacing_y_mm"] or 1), colour.shape[1] * (cell.row["spacing_x_mm"] or 1)
     scale = CELL / max(height, width)
     size = max(round(width * scale), 1), max(round(height * scale), 1)

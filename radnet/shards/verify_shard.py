@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from radnet.hashing import sha256_of_file
-from radnet.shards.codec import MAX_VALUES, DamagedFrameError, decode
+from radnet.shards.codec import DamagedFrameError
 from radnet.shards.manifest import ShardFile
+from radnet.shards.pictures import decode_image
 from radnet.shards.problems import Problem, quoted
-from radnet.shards.resize import Pixels
 from radnet.shards.rows import content_hash_of
 from radnet.shards.tables import MEMBERS
 from radnet.shards.verify_tar import Member, walk_tar
@@ -108,7 +107,7 @@ def _sample(descriptor: int, file_bytes: int, row: Mapping[str, Any]) -> Iterato
 def _pixels(kind: str, data: bytes, row: Mapping[str, Any]) -> Iterator[str]:
     image_format = (row.get("image_format") or "b2nd") if kind == "image" else "b2nd"
     try:
-        pixels = decode(data) if image_format == "b2nd" else decode_picture(data)
+        pixels = decode_image(data, image_format)
     except DamagedFrameError as error:
         yield f"its {kind} cannot be decoded: {error}"
         return
@@ -127,22 +126,6 @@ def _pixels(kind: str, data: bytes, row: Mapping[str, Any]) -> Iterator[str]:
     # the hash of a picture stored as it came is compared by CRC-32 only: decoders of JPEG differ in the last bit
     if image_format == "b2nd" and content_hash_of(pixels) != row["content_hash"]:
         yield "its pixels are not the ones that content_hash stands for"
-
-
-def decode_picture(data: bytes) -> Pixels:
-    """The pixels of a JPEG or PNG file, (Y, X) or (Y, X, 3) in OpenCV's order blue, green, red.
-
-    Raises:
-        DamagedFrameError: It cannot be read.
-    """
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise DamagedFrameError("not a readable picture") from error
-    if pixels is None or pixels.size > 3 * MAX_VALUES:
-        raise DamagedFrameError("not a readable picture")
-    picture: Pixels = np.asarray(pixels)  # type: ignore[assignment]
-    return picture
 
 
 def _about(data: bytes, row: Mapping[str, Any]) -> Iterator[str]:
