@@ -11,7 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 from radnet.console import Meter
 from radnet.errors import RadnetError
 from radnet.pretrain.log import RunLog
-from radnet.pretrain.method import Method
+from radnet.pretrain.method import FEATURES, Method
+from radnet.pretrain.moment import Moment
 from radnet.pretrain.processes import Processes
 from radnet.pretrain.schedules import warmup_cosine
 from radnet.pretrain.settings import PretrainSettings
@@ -77,9 +78,12 @@ def train(
             for group in state.optimizer.param_groups:
                 group["lr"] = lr
             _seed_step(settings.seed, processes.rank, state.step)
+            moment = Moment(state.step, len(state.stream), total)
+            state.method.before_step(moment)
             views = [_to_device(view, device, settings.channels_last) for view in batch.views]
             with autocast:
                 values = model(views)
+            values.pop(FEATURES, None)
             loss = values["loss"]
             if not torch.isfinite(loss):
                 raise RadnetError(
@@ -89,12 +93,13 @@ def train(
                 )
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            state.method.before_update(moment)
             if settings.optimizer.clip_norm is not None:
                 nn.utils.clip_grad_norm_(state.method.parameters(), settings.optimizer.clip_norm)
             state.optimizer.step()
             state.step += 1
             state.slices_seen += len(batch.rows) * processes.world_size
-            state.method.after_step(state.step)
+            state.method.after_step(moment)
             if processes.is_main and (state.step % settings.log_every_steps == 0 or state.step == total):
                 now_s = time.monotonic()
                 spent_s = max(now_s - since_s, 1e-9)

