@@ -91,6 +91,14 @@ class _Memory:
     slot: int | None
     rows: list[int]
 
+    def __post_init__(self) -> None:
+        self._arrays = [list(view.numpy()) for view in self.views]  # all at once: a view of a tensor costs more
+
+    @property
+    def next_sample(self) -> list[NDArray[Any]]:
+        """Where the next sample belongs: one array (C, H, W) a view."""
+        return [samples[len(self.rows)] for samples in self._arrays]
+
     def copy(self, made: Sequence[NDArray[np.floating[Any]]]) -> None:
         """The next sample; torch converts to float16 in a fraction of NumPy's time."""
         for view, one in zip(self.views, made, strict=True):
@@ -144,7 +152,7 @@ class MakeBatches:
                     recipe.write(image, generator, own)
                     memory.copy(own)
                 else:
-                    recipe.write(image, generator, [view[len(memory.rows)].numpy() for view in memory.views])
+                    recipe.write(image, generator, memory.next_sample)
             memory.rows.append(ticket.row)
             if len(memory.rows) == self.batch_size:
                 rows = np.array(memory.rows, np.int64)
