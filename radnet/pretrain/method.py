@@ -13,7 +13,7 @@ from radnet.pretrain.moment import Moment
 from radnet.views.pixels import Image
 
 FEATURES = "features"
-"""Key of `Method.forward`'s values under which the features for the monitors lie; the loop takes them out of the log."""
+"""Key of `Method.forward`'s values under which the features for the monitors lie, which the loop keeps from the log."""
 
 
 class Recipe(Protocol):
