@@ -20,7 +20,7 @@ from radnet.pretrain.loop import TrainingState, train
 from radnet.pretrain.method import Method
 from radnet.pretrain.optimizers import build_optimizer
 from radnet.pretrain.processes import Processes, join_processes
-from radnet.pretrain.registry import build_method
+from radnet.pretrain.registry import build_method, resolve_method
 from radnet.pretrain.settings import PretrainSettings
 from radnet.shards import BatchOrder, ShardSet, Stream
 from radnet.views import EvaluationView, window_policy
@@ -49,11 +49,12 @@ def pretrain(overrides: list[str]) -> Path:
 
 def _run(settings: PretrainSettings, shards: ShardSet, processes: Processes) -> Path:
     out = Path(settings.out)
+    rows = shards.rows("train")
+    settings = settings.model_copy(update={"method": resolve_method(settings.method, slices=len(rows))})
     method = build_method(
         settings.method, settings.backbone, seed=settings.seed, backbone_arguments=settings.backbone_arguments
     )
     evaluation_view(method, settings)  # a wrong evaluation_window is refused now, not at the export
-    rows = shards.rows("train")
     if settings.batch_size % processes.world_size:
         raise UsageError(
             f"batch_size is of all ranks together and must divide by their number, {processes.world_size}",
