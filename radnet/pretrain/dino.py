@@ -59,6 +59,7 @@ class DINO(Method):
     """
 
     center: torch.Tensor
+    _teacher_temperature: torch.Tensor
     views: MultiCropViews
 
     def __init__(
@@ -87,7 +88,8 @@ class DINO(Method):
         self.teacher_head.requires_grad_(False)
         self.register_buffer("center", torch.zeros(own.output_dim))
         self._pending = PendingCenter()
-        self._teacher_temperature = self._temperature_at(0.0)
+        # a tensor, because a compiled graph would be made anew for every other number
+        self.register_buffer("_teacher_temperature", torch.tensor(self._temperature_at(0.0)), persistent=False)
 
     @classmethod
     def resolve(cls, settings: dict[str, Any], *, slices: int) -> dict[str, Any]:
@@ -150,8 +152,9 @@ class DINO(Method):
     def before_step(self, moment: Moment) -> dict[str, float]:
         """Set the teacher's temperature and say with which momentum the teacher will follow."""
         self._pending.forget()
-        self._teacher_temperature = self._temperature_at(moment.progress)
-        return {"teacher_temperature": self._teacher_temperature, "teacher_momentum": self._momentum_at(moment)}
+        temperature = self._temperature_at(moment.progress)
+        self._teacher_temperature.fill_(temperature)
+        return {"teacher_temperature": temperature, "teacher_momentum": self._momentum_at(moment)}
 
     def before_update(self, moment: Moment) -> None:
         """Hold the prototypes still in the first epochs, when the teacher knows nothing yet (appendix C)."""

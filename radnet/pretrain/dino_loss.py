@@ -33,7 +33,7 @@ def dino_terms(
     center: torch.Tensor,
     *,
     student_temperature: float,
-    teacher_temperature: float,
+    teacher_temperature: float | torch.Tensor,
 ) -> DinoTerms:
     """Cross-entropy between every global view seen by the teacher and every other view seen by the student.
 
