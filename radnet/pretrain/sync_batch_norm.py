@@ -71,7 +71,7 @@ class _Synchronised(_BatchNorm):
         centred = exact - mean.view(shape)
         variance = sum_over_ranks(centred.square().sum(axes)) / count
         self._follow(mean.detach(), variance.detach(), count)
-        scaled = centred * torch.rsqrt(variance + self.eps).view(shape)
+        scaled: torch.Tensor = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             scaled = scaled * self.weight.view(shape) + self.bias.view(shape)
         return scaled.to(x.dtype)
