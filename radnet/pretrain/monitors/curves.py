@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ _LANDMARK_WORDS = {
 }
 _LANDMARK_COLOURS = {"chance": _RED, "collapse": _RED, "floor": _GREEN}
 _STYLE: Any = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.titlelocation": "left"}
+_MOST_WORDS = 4
+"""Kinds of findings that fit into their panel."""
 _SMOOTHED = 60
 """A curve of more points than this is also drawn as its running median."""
 
@@ -111,12 +114,15 @@ def figure_of(curves: Curves) -> "Figure":
     panels += [_entropy] if curves.has("teacher_entropy") else []
     panels += [_rate]
     panels += [_speed] if curves.has("slices_per_s") else []
+    panels += [_words] if curves.findings or len(panels) % 2 else []
     rows = -(-len(panels) // 2)
     with rc_context(_STYLE):
         figure = Figure(figsize=(11, 2.9 * rows + 0.7), dpi=130, layout="constrained")
         axes = figure.subplots(rows, 2, squeeze=False).ravel()
         for panel, axis in zip(panels, axes, strict=False):
             panel(axis, curves)
+            if panel is _words:
+                continue
             axis.set_xlabel("epochs")
             axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
             axis.set_axisbelow(True)
@@ -170,9 +176,9 @@ def _loss(axis: "Axes", curves: Curves) -> None:
         if low - (high - low) - 0.2 * abs(high) <= value <= high + (high - low) + 0.2 * abs(high):
             words = f"{_LANDMARK_WORDS.get(name, name)} ({value:.3g})"
             axis.axhline(value, color=_LANDMARK_COLOURS.get(name, _GREY), linewidth=1, linestyle="--", label=words)
-    for code in dict.fromkeys(str(one["code"]) for one in curves.findings):
-        first = next(one["step"] for one in curves.findings if one["code"] == code)
-        axis.axvline(first / curves.facts["steps_per_epoch"], color=_ORANGE, linewidth=1, linestyle=":", label=code)
+    for number, step in enumerate(sorted({one["step"] for one in curves.findings})):
+        label = None if number else "finding"
+        axis.axvline(step / curves.facts["steps_per_epoch"], color=_ORANGE, linewidth=1, linestyle=":", label=label)
     axis.margins(y=0.12)
     axis.legend(frameon=False, fontsize=7.5, loc="best")
 
@@ -187,7 +193,9 @@ def _knn(axis: "Axes", curves: Curves) -> None:
     axis.set_title(f"online kNN: {knn['task']}, {knn['val_slices']} slices of validation patients")
     epochs, found = curves.points(_knn_name(curves))
     axis.plot(epochs, found, color=_GREEN, linewidth=1.6, marker="o", markersize=3.5)
-    axis.annotate(f"{found[-1]:.3f}", (epochs[-1], found[-1]), (4, 4), textcoords="offset points", color=_GREEN)
+    axis.annotate(
+        f"{found[-1]:.3f}", (epochs[-1], found[-1]), (0, -13), textcoords="offset points", color=_GREEN, ha="center"
+    )
     if knn["chance"] is not None:
         axis.axhline(knn["chance"], color=_GREY, linewidth=1, linestyle="--", label=f"chance ({knn['chance']:.2g})")
         axis.legend(frameon=False, fontsize=7.5)
@@ -224,15 +232,15 @@ def _entropy(axis: "Axes", curves: Curves) -> None:
 
 def _rate(axis: "Axes", curves: Curves) -> None:
     """Learning rate, and the gradient norm where it is known."""
-    axis.set_title("learning rate" + (" and gradient norm" if curves.has("grad_norm") else ""))
+    axis.set_title("learning rate" + (" and gradient norm" if curves.has("gradient_norm") else ""))
     _curve(axis, curves, "lr", "learning rate", _BLUE, smooth=False)
     _label(axis, "learning rate", _BLUE)
     axis.set_ylim(bottom=0)
-    axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
-    if curves.has("grad_norm"):
+    axis.yaxis.set_major_formatter("{x:.3g}")
+    if curves.has("gradient_norm"):
         other = _second(axis, _ORANGE, "gradient norm")
-        _curve(other, curves, "grad_norm", "gradient norm", _ORANGE)
-        if min(curves.points("grad_norm")[1], default=0) > 0:
+        _curve(other, curves, "gradient_norm", "gradient norm", _ORANGE)
+        if min(curves.points("gradient_norm")[1], default=0) > 0:
             other.set_yscale("log")
 
 
@@ -246,3 +254,18 @@ def _speed(axis: "Axes", curves: Curves) -> None:
     epochs, found = curves.points("waiting_share")
     other.fill_between(epochs, [100 * share for share in found], color=_ORANGE, alpha=0.25, linewidth=0)
     other.set_ylim(0, 100)
+
+
+def _words(axis: "Axes", curves: Curves) -> None:
+    """What the diagnosis has to say, each kind of finding once."""
+    axis.set_axis_off()
+    axis.set_title("diagnosis")
+    latest = {str(one["code"]): one for one in curves.findings}
+    blocks = [
+        textwrap.fill(f"{code} (step {one['step']:,}): {one['seen']}. {one['means']}.", width=78)
+        for code, one in latest.items()
+    ]
+    text = "\n\n".join(blocks[:_MOST_WORDS]) or "no findings"
+    if len(blocks) > _MOST_WORDS:
+        text += f"\n\nand {len(blocks) - _MOST_WORDS} more kinds, see {DIAGNOSIS}"
+    axis.text(0, 0.97, text, transform=axis.transAxes, va="top", fontsize=8, color=_ORANGE if blocks else _GREY)

@@ -186,7 +186,7 @@ def _loss_rising(before: Sequence[Line], window: Sequence[Line], facts: RunFacts
 
 
 def _gradients_exploding(before: Sequence[Line], window: Sequence[Line], facts: RunFacts) -> Finding | None:
-    past, now = _typical(before, "grad_norm", 2 * MIN_LINES), _typical(window, "grad_norm")
+    past, now = _typical(before, "gradient_norm", 2 * MIN_LINES), _typical(window, "gradient_norm")
     if past is None or now is None or now <= EXPLOSION * max(past, 0.1):
         return None
     seen = f"the median gradient norm is {now:.3g} over {facts.window_steps} steps and was {past:.3g} before"
@@ -194,7 +194,7 @@ def _gradients_exploding(before: Sequence[Line], window: Sequence[Line], facts: 
 
 
 def _gradients_vanishing(before: Sequence[Line], window: Sequence[Line], facts: RunFacts) -> Finding | None:
-    now = _typical(window, "grad_norm")
+    now = _typical(window, "gradient_norm")
     if now is None or now >= VANISHED:
         return None
     seen = f"the median gradient norm is {now:.2g} over {facts.window_steps} steps"

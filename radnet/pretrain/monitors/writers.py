@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from radnet.console import warn
-from radnet.errors import UsageError
+from radnet.errors import RadnetError, UsageError
 from radnet.pretrain.monitors.settings import MonitorSettings, WandbSettings
 
 TENSORBOARD = "tensorboard"
 _GROUPS = {
-    "optimizer": ("lr", "weight_decay", "grad_norm", "loss_scale"),
+    "optimizer": ("lr", "weight_decay", "gradient_norm", "loss_scale"),
     "speed": ("slices_per_s", "waiting_share"),
     "features": ("features_std", "rankme"),
 }
@@ -81,23 +81,31 @@ class WandbWriter:
 
     Raises:
         UsageError: The package is not installed.
+        RadnetError: Weights & Biases cannot be reached or does not know the user.
     """
 
     def __init__(self, settings: WandbSettings, directory: Path, config: Mapping[str, Any], run_id: str | None) -> None:
         require_wandb(settings)
         import wandb
+        from wandb.errors import Error
 
-        self._run = wandb.init(
-            project=settings.project,
-            entity=settings.entity,
-            name=settings.name or directory.name,
-            mode=settings.mode,
-            dir=str(directory),
-            config=dict(config),
-            id=run_id,
-            resume="allow",
-            settings=wandb.Settings(console="off", quiet=True),  # the progress bar stays ours
-        )
+        try:
+            self._run = wandb.init(
+                project=settings.project,
+                entity=settings.entity,
+                name=settings.name or directory.name,
+                mode=settings.mode,
+                dir=str(directory),
+                config=dict(config),
+                id=run_id,
+                resume="allow",
+                settings=wandb.Settings(console="off", quiet=True),  # the progress bar stays ours
+            )
+        except Error as error:
+            raise RadnetError(
+                f"Weights & Biases takes no run ({type(error).__name__}: {error})",
+                fix="Log in with: wandb login; without a network set monitors.wandb.mode=offline",
+            ) from error
 
     @property
     def run_id(self) -> str:

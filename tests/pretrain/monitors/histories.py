@@ -26,7 +26,7 @@ def history(seed: int = 0, steps: Iterable[int] = range(EVERY, STEPS + 1, EVERY)
     """Lines whose values are `curves[name](share of the run, generator)`."""
     generator = np.random.default_rng(seed)
     common: dict[str, Callable[..., float]] = {
-        "grad_norm": lambda t, g: 2.0 * math.exp(-2 * t) * math.exp(g.normal(0, 0.5)),
+        "gradient_norm": lambda t, g: 2.0 * math.exp(-2 * t) * math.exp(g.normal(0, 0.5)),
         "features_std": lambda t, g: 0.5 + 0.05 * g.normal(),
         "waiting_share": lambda t, g: abs(0.02 * g.normal()),
         "rankme": lambda t, g: 40 + 200 * t,

@@ -114,8 +114,8 @@ def test_mae_that_predicts_the_mean_is_recognised_by_what_the_mean_costs_on_its_
     [
         ({"features_std": lambda t, g: 0.002}, "features-alike"),
         ({"rankme": lambda t, g: 1.3}, "few-dimensions"),
-        ({"grad_norm": lambda t, g: 1.0 if t < 0.9 else 80.0}, "gradients-exploding"),
-        ({"grad_norm": lambda t, g: 1.0 if t < 0.9 else 1e-12}, "gradients-vanishing"),
+        ({"gradient_norm": lambda t, g: 1.0 if t < 0.9 else 80.0}, "gradients-exploding"),
+        ({"gradient_norm": lambda t, g: 1.0 if t < 0.9 else 1e-12}, "gradients-vanishing"),
         ({"loss": lambda t, g: 6 - 8 * t if t < 0.5 else 2 + 6 * (t - 0.5)}, "loss-rising"),
         ({"waiting_share": lambda t, g: 0.45}, "input-bound"),
     ],
@@ -131,7 +131,7 @@ def test_what_can_befall_any_method_is_recognised(sick: dict[str, Any], code: st
 def test_a_spike_is_no_finding() -> None:
     log, facts = runs.simclr()
     for line in log[-4:-2]:
-        line |= {"loss": 6.2, "grad_norm": 500.0, "waiting_share": 0.9}
+        line |= {"loss": 6.2, "gradient_norm": 500.0, "waiting_share": 0.9}
     assert diagnose(log, facts) == []
 
 
@@ -150,7 +150,7 @@ def test_too_little_is_not_judged_and_the_diagnosis_can_be_switched_off() -> Non
 def test_values_that_are_missing_or_not_finite_are_no_trouble() -> None:
     log, facts = runs.simclr()
     for line in log[::2]:
-        line["grad_norm"] = math.nan
+        line["gradient_norm"] = math.nan
         del line["features_std"]
     assert diagnose(log, facts) == []
     assert diagnose([{"step": line["step"]} for line in log], facts) == []
