@@ -15,18 +15,33 @@ from radnet.pretrain.monitors.curves import FACTS, draw_curves
 from radnet.pretrain.monitors.diagnosis import diagnose
 from radnet.pretrain.monitors.findings import Bulletin, RunFacts
 from radnet.pretrain.monitors.history import History, read_lines
-from radnet.pretrain.monitors.online_knn import LabelledSlices, OnlineKnn
+from radnet.pretrain.monitors.online_knn import LabelledSlices, OnlineKnn, labelled_slices
 from radnet.pretrain.monitors.rankme import NewestFeatures, embedding_std, rankme
 from radnet.pretrain.monitors.report import summary
 from radnet.pretrain.monitors.settings import MonitorSettings
 from radnet.pretrain.monitors.waiting import Pace
-from radnet.pretrain.monitors.writers import Guarded, open_writers
+from radnet.pretrain.monitors.writers import Guarded, open_writers, require_wandb
 from radnet.pretrain.observer import RunDescription, StepSeen
+from radnet.pretrain.settings import PretrainSettings
 from radnet.views import EvaluationView
 
 LOG, DIAGNOSIS = "log.jsonl", "diagnosis.jsonl"
 _RANKME_A_RUN = 50
 _MIN_EVERY = 20
+
+
+def monitor_of(settings: PretrainSettings, view: EvaluationView) -> "Monitor":
+    """The monitor that a run's settings ask for, after what it needs was checked.
+
+    Args:
+        settings: The run's settings.
+        view: What the backbone sees of a slice of the online kNN: the export's own preprocessing.
+
+    Raises:
+        UsageError: The set for the online kNN cannot be used, or W&B was asked for and is not installed.
+    """
+    require_wandb(settings.monitors.wandb)
+    return Monitor(settings.monitors, labelled_slices(settings.monitors.knn, settings.data), view)
 
 
 class Monitor:
@@ -80,8 +95,9 @@ class Monitor:
         """See `Observer`."""
         started_s = time.perf_counter()
         run, done = self._started(), seen.moment.step + 1
-        # what watching took after the step before is no part of the training's speed
-        self._pace.add(seen.waited_s, max(seen.step_s - self._own_s, seen.waited_s), seen.slices)
+        if seen.moment.step > run.first_step:  # the first batch waits for the workers to start
+            # what watching took after the step before is no part of the training's speed
+            self._pace.add(seen.waited_s, max(seen.step_s - self._own_s, seen.waited_s), seen.slices)
         self._watched_s += self._own_s
         self._own_s = 0.0
         line: dict[str, float] = {}
@@ -170,6 +186,8 @@ class Monitor:
         return line
 
     def _speed(self) -> dict[str, float]:
+        if not self._pace.slices:
+            return {}
         line = {
             "slices_per_s": self._pace.slices_per_s,
             "waiting_share": self._pace.waiting_share,

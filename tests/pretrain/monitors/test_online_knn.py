@@ -20,6 +20,7 @@ from radnet.shards.build import BuildSettings, build_shards
 from radnet.transfer.contract import FeatureSplit
 from radnet.transfer.knn import KnnProtocol
 from radnet.transfer.metrics import METRICS
+from radnet.transfer.tasks import task_items, task_named
 from radnet.views import EvaluationView
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -106,13 +107,13 @@ def test_without_a_task_there_is_no_knn_and_a_set_without_a_task_is_refused(phan
         labelled_slices(_settings(data="nowhere"), str(phantom_set.path))
 
 
-def test_a_set_without_labels_or_without_validation_patients_is_refused(tmp_path: Path, phantom_set: ShardSet) -> None:
-    with pytest.raises(UsageError, match=r"online kNN cannot be used.*no label.*monitors\.knn\.data"):
-        labelled_slices(_settings(task="contrast_phase"), str(_unlabelled(tmp_path)))
-
-
-def _unlabelled(tmp_path: Path) -> Path:
-    write_phantom_archive(tmp_path / "archive", patients=6, slices=4, size=48)
+def test_a_set_without_labels_or_without_validation_patients_is_refused(tmp_path: Path) -> None:
+    write_phantom_archive(tmp_path / "archive", patients=4, slices=2, size=32)
     settings = BuildSettings(split_fractions=(0.5, 0.0, 0.5))
     build_shards(tmp_path / "archive", tmp_path / "set", KeyedHash(b"a secret for tests only"), settings)
-    return tmp_path / "set"
+    with pytest.raises(UsageError, match=r"online kNN cannot be used: No slice of the val split.*monitors\.knn\.data"):
+        labelled_slices(_settings(), str(tmp_path / "set"))
+    shards = ShardSet.open(tmp_path / "set")
+    shards.index = shards.index.drop(columns="body_region")  # as a set of pictures without labels has it
+    with pytest.raises(UsageError, match="has no label 'body_region'"):
+        task_items(task_named("body_region"), shards, needs=("train", "val"))

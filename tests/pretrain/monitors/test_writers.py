@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,10 @@ def test_wandb_offline_gets_config_and_values_and_goes_on_under_its_id(
     (written,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     assert run_id is not None
     assert run_id in written.name
-    content = written.read_bytes()
+    for _ in range(50):  # W&B's own process writes the last block a moment after the run is finished
+        if b"train/loss" in (content := written.read_bytes()):
+            break
+        time.sleep(0.2)
     assert b"train/loss" in content
     assert b"0.125" in content
     (again,), same = open_writers(asked, tmp_path, config, first_step=1, wandb_id=run_id)
