@@ -9,6 +9,7 @@ import torch
 from radnet.console import Meter
 from radnet.pretrain.log import RunLog
 from radnet.pretrain.moment import Moment
+from radnet.pretrain.monitors.report import note
 from radnet.pretrain.observer import Observer, StepSeen
 from radnet.pretrain.processes import Processes
 from radnet.pretrain.skipped import SkippedBatches
@@ -90,8 +91,7 @@ class Report:
             line |= {"slices_per_s": rate, "waiting_share": share, **self._counts(), **self._extra}
             self.log.write(line)
             self.observer.logged(line)
-            epochs = moment.total_steps // moment.steps_per_epoch
-            self.meter.note = f"epoch {epoch + 1}/{epochs}, loss {line['loss']:.3f}, {rate:.0f} slices/s"
+            self.meter.note = note(line, epochs=moment.total_steps // moment.steps_per_epoch)
             if self.skipped.total:
                 self.meter.note += f", {self.skipped.total} steps skipped"
         self._waited_s, self._slices, self._since_s, self._extra = 0.0, 0, time.monotonic(), {}

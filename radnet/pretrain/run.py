@@ -23,7 +23,8 @@ from radnet.pretrain.final_form import into_final_form
 from radnet.pretrain.log import RunLog
 from radnet.pretrain.loop import TrainingState, train
 from radnet.pretrain.moment import Moment
-from radnet.pretrain.observer import NoObserver, Observer, RunDescription
+from radnet.pretrain.monitors.monitor import monitor_of
+from radnet.pretrain.observer import Observer, RunDescription
 from radnet.pretrain.optimizers import build_optimizer
 from radnet.pretrain.processes import Processes, join_processes
 from radnet.pretrain.registry import build_method, resolve_method
@@ -65,7 +66,8 @@ def _run(settings: PretrainSettings, shards: ShardSet, processes: Processes) -> 
     method = build_method(
         settings.method, settings.backbone, seed=settings.seed, backbone_arguments=settings.backbone_arguments
     )
-    evaluation_view(method, settings)  # a wrong evaluation_window is refused now, not at the export
+    # a wrong evaluation_window or a set without labels is refused now, not at the export or the first kNN
+    observer: Observer = monitor_of(settings, evaluation_view(method, settings))
     order = BatchOrder(len(rows), _batch_of_a_rank(settings, processes), processes.world_size, settings.seed)
     origin = provenance(settings, shards)
     if claim(out, settings, origin, processes, content_hash=shards.manifest.content_hash()):
@@ -94,7 +96,6 @@ def _run(settings: PretrainSettings, shards: ShardSet, processes: Processes) -> 
             settings.max_skipped_in_a_row,
         ),
     )
-    observer: Observer = NoObserver()
     resume(state, observer, settings, out, processes)
     total = settings.epochs * len(stream)
     if processes.is_main:

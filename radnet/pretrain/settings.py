@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from radnet.hashing import settings_hash
+from radnet.pretrain.monitors.settings import MonitorSettings
 
 _PLACES = (
     "data",
@@ -19,6 +20,7 @@ _PLACES = (
     "max_skipped_in_a_row",
     "timeout_minutes",
     "allow_changes",
+    "monitors",
 )
 """Settings that may differ when a run is continued: they do not change what is computed. `data` may move; that it
 holds the same is checked by its content hash."""
@@ -103,6 +105,7 @@ class PretrainSettings(_Frozen):
     allow_changes: bool
     evaluation_window: dict[str, Any]
     licence: str
+    monitors: MonitorSettings
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
