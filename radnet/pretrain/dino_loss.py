@@ -44,8 +44,8 @@ def dino_terms(
         student_temperature: Divides the student's outputs.
         teacher_temperature: Divides the teacher's centred outputs.
     """
-    told = torch.log_softmax(student / student_temperature, dim=-1)
-    hidden = torch.log_softmax((teacher - center) / teacher_temperature, dim=-1)
+    told = _log_softmax(student / student_temperature)
+    hidden = _log_softmax((teacher - center) / teacher_temperature)
     targets = hidden.exp()
     everything = told.sum(dim=0)
     globals_, views = len(teacher), len(student)
@@ -55,6 +55,16 @@ def dino_terms(
     entropy = -(targets * hidden).sum(dim=-1).mean()
     mean = targets.mean(dim=(0, 1))
     return DinoTerms(total / (globals_ * (views - 1)), entropy, -torch.xlogy(mean, mean).sum())
+
+
+def _log_softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities over the last axis.
+
+    torch's own adds up its exponentials one after another on the CPU, which is wrong by 3e-6 of the loss with 65,536
+    prototypes; `sum` adds them up in a tree.
+    """
+    shifted = logits - logits.detach().amax(dim=-1, keepdim=True)
+    return shifted - shifted.exp().sum(dim=-1, keepdim=True).log()
 
 
 class PendingCenter:
