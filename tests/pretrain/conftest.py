@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import Launcher
+
+from tests.pretrain.runs_for_tests import Launcher
 
 
 @pytest.fixture(autouse=True)

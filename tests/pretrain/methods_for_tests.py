@@ -27,7 +27,7 @@ CASES = [(method, family) for method in METHODS for family in BACKBONES if metho
 ONE_FAMILY = [("simclr", "residual"), ("dino", "residual"), ("dino", "vit"), ("mae", "vit")]
 """Fewer cases for what takes long: with batch norms and without."""
 
-_SMALL = {
+SMALL = {
     "simclr": ["method.views.size=32", "method.hidden_dim=16", "method.output_dim=8"],
     "dino": [
         "method.views.size=48",
@@ -44,7 +44,7 @@ _SMALL = {
 
 @cache
 def _composed(name: str) -> dict[str, Any]:
-    return resolve_method(compose("pretrain", ["data=x", f"method={name}", *_SMALL[name]])["method"], slices=100)
+    return resolve_method(compose("pretrain", ["data=x", f"method={name}", *SMALL[name]])["method"], slices=100)
 
 
 def small_settings(name: str, **changes: Any) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import Launcher, losses, steps_logged, tiny, wait_for
 
 from radnet.models import ModelName, load_model
 from radnet.pretrain.registry import METHODS
 from radnet.shards import ShardSet
+from tests.pretrain.runs_for_tests import Launcher, losses, steps_logged, tiny, wait_for
 
 KILLS = 5
 

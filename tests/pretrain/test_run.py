@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import timm
 import torch
-from tiny_runs import losses, tiny
 
 from radnet.errors import RadnetError, UsageError
 from radnet.models import ModelName, load_model, transform_for
@@ -26,6 +25,7 @@ from radnet.scans.keys import KeyedHash
 from radnet.scans.phantom import write_phantom_archive
 from radnet.shards import ShardSet
 from radnet.shards.build import build_shards
+from tests.pretrain.runs_for_tests import losses, tiny
 
 
 def _overrides(shards: ShardSet, out: Path, *more: str) -> list[str]:

@@ -1,7 +1,4 @@
-"""Pretraining runs for tests: tiny backbones, and processes that can be killed.
-
-`pythonpath` of pytest's settings names this directory, so that tests and the processes they start find it.
-"""
+"""Pretraining runs for tests: tiny backbones, and processes that can be killed."""
 
 import json
 import multiprocessing
@@ -13,14 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rank_process import MODULES, run_rank
-
 from radnet.shards import ShardSet
+from tests.pretrain.methods_for_tests import BACKBONES, SMALL
+from tests.pretrain.rank_for_tests import MODULES, run_rank
 
-TINY = {
-    "simclr": ["backbone=test_resnet", "method.views.size=32", "method.hidden_dim=16", "method.output_dim=8"],
-}
-"""The smallest sensible run of each method; a new method needs a line here."""
+BACKBONE = {"simclr": "residual", "dino": "residual", "mae": "vit"}
 
 QUICK = [
     "batch_size=24",
@@ -30,12 +24,18 @@ QUICK = [
     "schedule.warmup_epochs=1",
     "log_every_steps=1",
     "checkpoint_every_steps=2",
+    "monitors.tensorboard=false",
+    "monitors.curves=false",
+    "monitors.diagnosis_steps=0",
 ]
 
 
 def tiny(method: str, shards: ShardSet, out: Path, *more: str) -> list[str]:
     """Overrides of a run of 18 steps in two epochs."""
-    return [f"method={method}", *TINY[method], *QUICK, f"data={shards.path}", f"out={out}", *more]
+    backbone, arguments = BACKBONES[BACKBONE[method]]
+    own = [f"+backbone_arguments.{name}={value}" for name, value in arguments.items()]
+    places = [f"data={shards.path}", f"out={out}"]
+    return [f"method={method}", f"backbone={backbone}", *own, *SMALL[method], *QUICK, *places, *more]
 
 
 def losses(run: Path) -> list[float]:
@@ -81,7 +81,8 @@ class Launcher:
     directory: Path
     started: list[Ranks] = field(default_factory=list)
 
-    def __call__(self, overrides: list[str], world_size: int = 1) -> Ranks:
+    def __call__(self, overrides: list[str], world_size: int = 1, spoil: tuple[int, int, str] | None = None) -> Ranks:
+        """Start `radnet pretrain`; for `spoil` see `run_rank`."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(MODULES)
         with socket.socket() as free:
@@ -91,7 +92,7 @@ class Launcher:
         said = [self.directory / f"start-{number}-rank-{rank}.txt" for rank in range(world_size)]
         ranks = Ranks(
             [
-                context.Process(target=run_rank, args=(rank, world_size, port, overrides, said[rank]))
+                context.Process(target=run_rank, args=(rank, world_size, port, overrides, said[rank], spoil))
                 for rank in range(world_size)
             ],
             said,
