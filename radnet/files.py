@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from radnet.errors import RadnetError, UsageError
 
@@ -140,8 +141,19 @@ def explained_disk_errors(path: Path, kept: str = "nothing was kept of the unfin
         raise
 
 
-def write_atomically(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
-    """Write a file under a temporary name, flush it to disk, then rename it to `path`.
+@contextmanager
+def atomic_file(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Fill a file under a temporary name; when the block ends well, flush it to disk and rename it to `path`.
+
+    When the block raises, the temporary file is removed and `path` is untouched. A process that is killed leaves a
+    file named `.NAME.…` behind.
+
+    Args:
+        path: Final name.
+        mode: Permissions, before the umask.
+
+    Yields:
+        The temporary file, open for writing.
 
     Raises:
         RadnetError: The disk is full or not writable.
@@ -151,7 +163,7 @@ def write_atomically(path: Path, data: bytes | str, *, mode: int = 0o666) -> Non
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data.encode() if isinstance(data, str) else data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             umask = os.umask(0)
@@ -161,3 +173,13 @@ def write_atomically(path: Path, data: bytes | str, *, mode: int = 0o666) -> Non
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def write_atomically(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
+    """Write a file under a temporary name, flush it to disk, then rename it to `path`.
+
+    Raises:
+        RadnetError: The disk is full or not writable.
+    """
+    with atomic_file(path, mode=mode) as file:
+        file.write(data.encode() if isinstance(data, str) else data)

@@ -1,16 +1,17 @@
 """The record of a run: one JSON line every few steps."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from radnet.files import explained_disk_errors, write_atomically
 
 
 @dataclass(frozen=True)
 class RunLog:
-    """Appends to `log.jsonl`; a continued run drops the lines after the step it continues from.
+    """Appends lines that have a "step"; a continued run drops the lines after the step it continues from.
 
     Attributes:
         path: The file.
@@ -23,7 +24,7 @@ class RunLog:
         if self.path.exists():
             write_atomically(self.path, "".join(line + "\n" for line in self._whole_lines() if _step(line) <= step))
 
-    def write(self, values: dict[str, float | int]) -> None:
+    def write(self, values: Mapping[str, Any]) -> None:
         """Append one line."""
         with explained_disk_errors(self.path), self.path.open("a") as file:
             file.write(json.dumps(values) + "\n")

@@ -1,21 +1,21 @@
 """The training loop: batches in, steps out. Nothing here knows which method it runs."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
-from radnet.console import Meter
-from radnet.errors import RadnetError
-from radnet.pretrain.log import RunLog
-from radnet.pretrain.method import FEATURES, Method
+from radnet.pretrain.arrival import Arrival, Arrived
+from radnet.pretrain.memory import explained_out_of_memory
+from radnet.pretrain.method import Method
 from radnet.pretrain.moment import Moment
 from radnet.pretrain.processes import Processes
-from radnet.pretrain.schedules import warmup_cosine
+from radnet.pretrain.report import Report
+from radnet.pretrain.schedules import Schedules
 from radnet.pretrain.settings import PretrainSettings
+from radnet.pretrain.skipped import SkippedBatches
+from radnet.pretrain.stepper import Stepper
+from radnet.pretrain.stopping import StopRequest
 from radnet.shards import Stream
 
 
@@ -24,16 +24,20 @@ class TrainingState:
     """Where a run stands; `step` and `slices_seen` count what is done.
 
     Attributes:
-        method: The method, on its device.
-        optimizer: Its optimizer, built after the method took its final form.
+        method: The method, in its final form and on its device.
+        optimizer: Its optimizer, built after that.
+        scaler: The loss scale of fp16; disabled otherwise.
         stream: This rank's batches.
-        step: Steps done.
+        skipped: Counts of steps that were left out.
+        step: Steps done, skipped ones counted.
         slices_seen: Slices shown on all ranks, repeats counted.
     """
 
     method: Method
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     stream: Stream
+    skipped: SkippedBatches
     step: int = 0
     slices_seen: int = 0
 
@@ -43,89 +47,92 @@ def train(
     settings: PretrainSettings,
     processes: Processes,
     *,
-    log: RunLog,
-    meter: Meter,
+    report: Report,
+    stop: StopRequest,
     checkpoint: Callable[[TrainingState], None],
-) -> None:
-    """Run from `state` to the end of the last epoch.
+) -> bool:
+    """Run from `state` to the end of the last epoch, or until some rank is asked to stop.
 
     Args:
         state: Fresh, or from a checkpoint; changed in place.
         settings: The run's settings.
         processes: This process's place.
-        log: Where rank 0 writes its lines.
-        meter: Progress, a unit a step.
-        checkpoint: Called on rank 0 after every `checkpoint_every_steps` steps and at the end.
+        report: Told of every step.
+        stop: Whether this process was asked to stop.
+        checkpoint: Called on every rank after every `checkpoint_every_steps` steps, when stopped, and at the end.
+
+    Returns:
+        Whether the run came to its end.
 
     Raises:
-        RadnetError: The loss is not finite.
+        RadnetError: Too many steps in a row were not finite, memory ran out, or a sample cannot be read.
     """
-    device, total = processes.device, settings.epochs * len(state.stream)
-    warmup = round(settings.schedule.warmup_epochs * len(state.stream))
-    model: nn.Module = state.method
-    if processes.world_size > 1:
-        model = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
-    model.train()
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
-    waited_s, since_s, since_slices = 0.0, time.monotonic(), state.slices_seen
-    while state.step < total:
-        asked_s = time.monotonic()
-        for batch in state.stream:
-            waited_s += time.monotonic() - asked_s
-            lr = warmup_cosine(
-                state.step, total=total, warmup=warmup, peak=settings.optimizer.lr, final=settings.schedule.final_lr
-            )
-            for group in state.optimizer.param_groups:
-                group["lr"] = lr
-            _seed_step(settings.seed, processes.rank, state.step)
-            moment = Moment(state.step, len(state.stream), total)
-            state.method.before_step(moment)
-            views = [_to_device(view, device, settings.channels_last) for view in batch.views]
-            with autocast:
-                values = model(views)
-            values.pop(FEATURES, None)
-            loss = values["loss"]
-            if not torch.isfinite(loss):
-                raise RadnetError(
-                    f"The loss is not finite at step {state.step}",
-                    seen=float(loss.detach()),
-                    fix="Lower optimizer.lr, set optimizer.clip_norm=1, or use precision=fp32",
-                )
-            state.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            state.method.before_update(moment)
-            if settings.optimizer.clip_norm is not None:
-                nn.utils.clip_grad_norm_(state.method.parameters(), settings.optimizer.clip_norm)
-            state.optimizer.step()
-            state.step += 1
-            state.slices_seen += len(batch.rows) * processes.world_size
-            state.method.after_step(moment)
-            if processes.is_main and (state.step % settings.log_every_steps == 0 or state.step == total):
-                now_s = time.monotonic()
-                spent_s = max(now_s - since_s, 1e-9)
-                line = {name: float(value.detach()) for name, value in values.items()}
-                rate = (state.slices_seen - since_slices) / spent_s
-                log.write(
-                    {
-                        "step": state.step,
-                        "epoch": batch.epoch,
-                        "lr": lr,
-                        **line,
-                        "slices_per_s": rate,
-                        "waiting_share": waited_s / spent_s,
-                    }
-                )
-                meter.note = f"epoch {batch.epoch + 1}/{settings.epochs}, loss {line['loss']:.3f}, {rate:.0f} slices/s"
-                waited_s, since_s, since_slices = 0.0, now_s, state.slices_seen
-            meter.advance()
-            if processes.is_main and (state.step % settings.checkpoint_every_steps == 0 or state.step == total):
-                checkpoint(state)
-            asked_s = time.monotonic()
+    method, stream = state.method, state.stream
+    total = settings.epochs * len(stream)
+    schedules = Schedules(
+        settings.peak_lr,
+        settings.schedule.final_lr,
+        settings.schedule.warmup_epochs,
+        settings.optimizer.weight_decay,
+        settings.optimizer.weight_decay
+        if settings.schedule.final_weight_decay is None
+        else settings.schedule.final_weight_decay,
+    )
+    stepper = Stepper(method, state.optimizer, state.scaler, settings, processes)
+    arrival = Arrival(stream, processes.device, channels_last=settings.channels_last)
+    coming = arrival.take() if state.step < total else None
+    is_due = False
+    while coming is not None:
+        batch = coming
+        waited_s = arrival.waited_s()
+        moment = Moment(state.step, len(stream), total)
+        scalars = schedules.apply(state.optimizer, moment)
+        _seed_step(settings.seed, processes.rank, state.step)
+        scalars |= method.before_step(moment)
+        with explained_out_of_memory(settings):
+            stepper.accumulate_gradients(batch.views)
+        batch.views = []
+        coming = _next(arrival, stop) if state.step + 1 < total else None
+        with explained_out_of_memory(settings):
+            outcome = stepper.update(moment, stop=stop.by is not None)
+        state.step += 1
+        slices = len(batch.rows) * processes.world_size
+        state.slices_seen += slices
+        if outcome.is_bad:
+            state.skipped.skip(state.step, batch, stepper.values, processes)
+        elif outcome.is_overflow:
+            state.skipped.overflows += 1
+        else:
+            state.skipped.good()
+            method.after_step(moment)
+        report.step(
+            moment,
+            batch.epoch,
+            stepper.values,
+            scalars,
+            features=stepper.features,
+            waited_s=waited_s,
+            slices=slices,
+            done=not outcome.is_bad and not outcome.is_overflow,
+        )
+        is_due |= outcome.is_stop or state.step % settings.checkpoint_every_steps == 0
+        # weights that give a loss of NaN must not become the newest checkpoint
+        if (is_due and not state.skipped.in_a_row) or state.step == total:
+            checkpoint(state)
+            is_due = False
+        if outcome.is_stop and state.step < total:
+            return False
+    return True
 
 
-def _to_device(view: torch.Tensor, device: torch.device, channels_last: bool) -> torch.Tensor:
-    moved = view.to(device, dtype=torch.float32, non_blocking=True)
-    return moved.contiguous(memory_format=torch.channels_last) if channels_last else moved
+def _next(arrival: Arrival, stop: StopRequest) -> Arrived | None:
+    """The next batch; none when a signal to all processes has ended the loader's workers, too."""
+    try:
+        return arrival.take()
+    except RuntimeError:
+        if stop.by is None:
+            raise
+        return None
 
 
 def _seed_step(seed: int, rank: int, step: int) -> None:

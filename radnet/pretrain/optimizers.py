@@ -4,16 +4,23 @@ from typing import Any
 
 import torch
 
+from radnet.pretrain.lars import LARS
 from radnet.pretrain.settings import OptimizerSettings
+
+DECAYED = "decayed"
+"""Key of a parameter group that says whether weight decay (and LARS's trust ratio) is for it."""
 
 
 def build_optimizer(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """The optimizer for the parameter groups of a method; the learning rate is set before every step.
+    """The optimizer for the parameter groups of a method; the schedules set its values before every step.
 
     Args:
         groups: From `Method.parameter_groups`.
         settings: `optimizer` in the config.
     """
+    marked = [{**group, DECAYED: group["weight_decay"] > 0} for group in groups]
     if settings.name == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
-    return torch.optim.AdamW(groups, lr=settings.lr)
+        return torch.optim.SGD(marked, lr=settings.lr, momentum=settings.momentum)
+    if settings.name == "lars":
+        return LARS(marked, lr=settings.lr, momentum=settings.momentum, trust_coefficient=settings.trust_coefficient)
+    return torch.optim.AdamW(marked, lr=settings.lr, betas=settings.betas)

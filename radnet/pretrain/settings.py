@@ -1,14 +1,32 @@
 """The settings of one pretraining run: `configs/pretrain.yaml`, checked."""
 
+import math
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from radnet.hashing import settings_hash
+from radnet.pretrain.monitors.settings import MonitorSettings
 
-_PLACES = ("data", "out", "workers", "device", "log_every_steps", "checkpoint_every_steps", "keep_checkpoints")
+_PLACES = (
+    "data",
+    "out",
+    "workers",
+    "device",
+    "log_every_steps",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+    "keep_every_steps",
+    "max_skipped_in_a_row",
+    "timeout_minutes",
+    "allow_changes",
+    "monitors",
+)
 """Settings that may differ when a run is continued: they do not change what is computed. `data` may move; that it
 holds the same is checked by its content hash."""
+
+REFERENCE_BATCH = 256
+"""Slices a step for which `optimizer.lr` is meant when it is scaled."""
 
 
 class _Frozen(BaseModel):
@@ -18,11 +36,34 @@ class _Frozen(BaseModel):
 class OptimizerSettings(_Frozen):
     """See `configs/pretrain.yaml`."""
 
-    name: Literal["adamw", "sgd"]
+    name: Literal["adamw", "sgd", "lars"]
     lr: float = Field(gt=0)
+    lr_scale: Literal["none", "linear", "sqrt"]
     weight_decay: float = Field(ge=0)
+    betas: tuple[float, float]
     momentum: float = Field(ge=0, lt=1)
+    trust_coefficient: float = Field(gt=0)
     clip_norm: float | None = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"optimizer.betas={list(self.betas)}: both lie in [0, 1)")
+        if self.name == "lars" and self.weight_decay == 0:
+            raise ValueError(
+                "LARS scales exactly the tensors that are decayed: optimizer.weight_decay=0 would turn it off "
+                "(SimCLR takes 1e-6)"
+            )
+        return self
+
+    def peak_lr(self, batch_size: int) -> float:
+        """The learning rate after warm-up.
+
+        Args:
+            batch_size: Slices a step on all ranks together.
+        """
+        share = batch_size / REFERENCE_BATCH
+        return self.lr * {"none": 1.0, "linear": share, "sqrt": math.sqrt(share)}[self.lr_scale]
 
 
 class ScheduleSettings(_Frozen):
@@ -30,6 +71,7 @@ class ScheduleSettings(_Frozen):
 
     warmup_epochs: float = Field(ge=0)
     final_lr: float = Field(ge=0)
+    final_weight_decay: float | None = Field(ge=0)
 
 
 class PretrainSettings(_Frozen):
@@ -43,26 +85,45 @@ class PretrainSettings(_Frozen):
     seed: int = Field(ge=0)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
+    accumulate: int = Field(ge=1)
     workers: int = Field(ge=0)
     device: str
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp16"]
+    view_dtype: Literal["float32", "float16"]
     channels_last: bool
+    compile: bool
+    sync_batch_norm: bool
+    activation_checkpointing: bool
     optimizer: OptimizerSettings
     schedule: ScheduleSettings
+    max_skipped_in_a_row: int = Field(ge=1)
     checkpoint_every_steps: int = Field(ge=1)
     keep_checkpoints: int = Field(ge=1)
+    keep_every_steps: int | None = Field(ge=1)
     log_every_steps: int = Field(ge=1)
+    timeout_minutes: float = Field(gt=0)
+    allow_changes: bool
     evaluation_window: dict[str, Any]
     licence: str
+    monitors: MonitorSettings
 
     @model_validator(mode="after")
-    def _warm_up_ends(self) -> Self:
+    def _fit(self) -> Self:
         if self.schedule.warmup_epochs > self.epochs:
             raise ValueError(
                 f"schedule.warmup_epochs={self.schedule.warmup_epochs:g} is more than epochs={self.epochs}: "
                 "the learning rate would never reach its peak"
             )
+        if self.schedule.final_weight_decay is not None and self.optimizer.weight_decay == 0:
+            raise ValueError(
+                "schedule.final_weight_decay goes on from optimizer.weight_decay, which is 0: give it a small value"
+            )
         return self
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate after warm-up, scaled as the optimizer's settings say."""
+        return self.optimizer.peak_lr(self.batch_size)
 
     def identity(self) -> dict[str, Any]:
         """The settings that make the run what it is, without places and conveniences."""

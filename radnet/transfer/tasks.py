@@ -1,6 +1,7 @@
 """Tasks: which label of a shard set is to be told from one slice. One YAML each in `configs/task/`."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,8 +123,13 @@ class TaskItems:
         return train[np.isin(self.patients[train], kept)]
 
 
-def task_items(task: Task, shards: ShardSet) -> TaskItems:
+def task_items(task: Task, shards: ShardSet, needs: Sequence[str] = ("train", "test")) -> TaskItems:
     """The labelled slices of a set.
+
+    Args:
+        task: The task.
+        shards: The set.
+        needs: Splits without which it is refused; a protocol that chooses on validation asks for it itself.
 
     Raises:
         UsageError: The set has no such label, or a side has no labelled slice.
@@ -147,7 +153,7 @@ def task_items(task: Task, shards: ShardSet) -> TaskItems:
         split=chosen["split"].to_numpy(dtype=np.str_),
         unlabelled=int((~used).sum()),
     )
-    for split in ("train", "test"):  # a protocol that chooses on validation asks for it itself
+    for split in needs:
         if not len(items.side(split)):
             raise UsageError(
                 f"No slice of the {split} split has a label of the task {task.name!r}",

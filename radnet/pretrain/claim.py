@@ -1,0 +1,141 @@
+"""Whose directory this is: a new run's, or that of a run with the same settings that goes on."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from radnet.configs import validated
+from radnet.console import say
+from radnet.errors import UsageError
+from radnet.files import write_atomically
+from radnet.models import Provenance
+from radnet.models.load import RUN_EXPORT
+from radnet.pretrain.processes import Processes
+from radnet.pretrain.settings import PretrainSettings
+from radnet.pretrain.stopping import STOPPED
+
+SETTINGS = "settings.json"
+FORMAT = 2
+FIXED = ("method.name", "backbone", "backbone_arguments", "batch_size", "optimizer.name", "view_dtype", "data")
+"""What can never change within a run: tensors would not fit, or steps would mean something else."""
+
+
+def claim(
+    out: Path, settings: PretrainSettings, origin: Provenance, processes: Processes, *, content_hash: str
+) -> bool:
+    """Make the run directory, or check that it belongs to a run with the same settings. Rank 0 decides.
+
+    Args:
+        out: The run directory.
+        settings: What is asked for now, the method's settings resolved.
+        origin: What an export says before the first step.
+        processes: This process's place.
+        content_hash: Of the data.
+
+    Returns:
+        Whether the run is finished.
+
+    Raises:
+        UsageError: The directory holds something else, or a run that differs in more than `allow_changes` allows.
+    """
+    mine = {"settings": settings.sha256(), "data": content_hash}
+    heard = processes.rank_0_decides(lambda: {**mine, "finished": _decide(out, settings, origin, content_hash)})
+    if {name: heard[name] for name in mine} != mine:
+        raise UsageError(
+            f"Rank {processes.rank} has other settings or other data than rank 0",
+            seen=settings.data,
+            fix="Start all processes with the same command, and give every node the same shard set",
+        )
+    return bool(heard["finished"])
+
+
+def _decide(out: Path, settings: PretrainSettings, origin: Provenance, content_hash: str) -> bool:
+    known = out / SETTINGS
+    fresh = {
+        "format": FORMAT,
+        "settings": settings.model_dump(mode="json"),
+        "provenance": asdict(origin),
+        "changes": [],
+    }
+    if not known.is_file():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError("The output exists and is no run", file=out, fix="Give another out=…")
+        _write(known, fresh)
+        return False
+    stored = read_settings(out)
+    before, now = _flat(stored["settings"]), _flat(settings.identity())
+    keys = [*now, *(key for key in before if key not in now and key.split(".")[0] in settings.identity())]
+    differing = {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
+    data = stored["provenance"]["data"]
+    if content_hash not in data.values():
+        differing["data"] = (", ".join(data), "a set with other content")
+    fixed = sorted(key for key in differing if any(key == one or key.startswith(f"{one}.") for one in FIXED))
+    said = "; ".join(f"{key}: {was!r} before, {is_now!r} now" for key, (was, is_now) in differing.items())
+    if fixed and settings.allow_changes:
+        raise UsageError(
+            f"A run cannot change {', '.join(fixed)} on its way: {said}", file=out, fix="Give another out=…"
+        )
+    if differing and not settings.allow_changes:
+        raise UsageError(
+            f"This directory holds a run with other settings: {said}",
+            file=out,
+            fix="Give another out=…, or the settings of before"
+            + ("" if fixed else "; allow_changes=true goes on with the new ones"),
+        )
+    if differing:
+        changes = [*stored["changes"], {key: list(pair) for key, pair in differing.items()}]
+        _write(known, {**fresh, "changes": changes})
+        say(f"going on with changed settings: {said}")
+    (out / STOPPED).unlink(missing_ok=True)
+    return (out / RUN_EXPORT).is_dir() and not differing
+
+
+def read_settings(run: Path) -> dict[str, Any]:
+    """`settings.json` of a run: "settings", "provenance" and "changes".
+
+    Raises:
+        UsageError: `run` is no run, or one of another version of radnet.
+    """
+    path = run / SETTINGS
+    if not path.is_file():
+        raise UsageError("This is no run: it has no settings.json", file=run, fix="Make one with: radnet pretrain")
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        written = stored.get("format", 1)
+    except (ValueError, AttributeError) as error:
+        raise UsageError("The settings of this run cannot be read", file=path, fix="Start it again") from error
+    if written != FORMAT:
+        raise UsageError(
+            f"This run was begun by a version of radnet with another format of settings, {written}; this one reads "
+            f"{FORMAT}",
+            file=path,
+            fix="Finish it with that version, or start again with another out=…; finished exports still load",
+        )
+    return dict(stored)
+
+
+def stored_settings(run: Path) -> tuple[PretrainSettings, Provenance]:
+    """The settings of a run and what its exports say, steps not counted.
+
+    Raises:
+        UsageError: As `read_settings`.
+    """
+    stored = read_settings(run)
+    settings = validated(PretrainSettings, stored["settings"], f"{run / SETTINGS}")
+    return settings, Provenance(**stored["provenance"])
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(values, indent=2) + "\n")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted keys, the way they are typed."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
