@@ -72,10 +72,15 @@ def tag_of(keyword: str) -> BaseTag:
 def parts_of(elements: Elements, keyword: str) -> Sequence[str]:
     """The values of an element as texts."""
     if isinstance(elements, Dataset):
-        raw = elements.get_item(tag_of(keyword)) if tag_of(keyword) in elements else None
+        tag = tag_of(keyword)
+        try:
+            raw = elements.get_item(tag)
+        except KeyError:
+            return ()
         if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes) and len(raw.value) <= SHORT_BYTES:
             charset = elements.original_character_set
-            parts = _parts_of_raw(raw._replace(value_tell=0), charset if isinstance(charset, str) else tuple(charset))
+            said = charset if isinstance(charset, str) else tuple(charset)
+            parts = _parts_of_raw(tag, raw.VR, raw.value, raw.is_implicit_VR, raw.is_little_endian, said)
             if parts is not None:
                 return parts
     return _as_parts(value_of(elements, keyword))
@@ -89,13 +94,16 @@ def _as_parts(value: Any) -> Sequence[str]:
 
 
 @lru_cache(maxsize=4096)
-def _parts_of_raw(raw: RawDataElement, charset: str | tuple[str, ...]) -> Sequence[str] | None:
+def _parts_of_raw(
+    tag: BaseTag, vr: str | None, value: bytes, implicit: bool, little: bool, charset: str | tuple[str, ...]
+) -> Sequence[str] | None:
     """The values of an element by its bytes: most are the same in all slices of a series, and conversion takes long.
 
     Returns:
         Empty when the bytes cannot be understood; None when other elements decide what they mean.
     """
     try:
+        raw = RawDataElement(tag, vr, len(value), value, 0, implicit, little)
         element = convert_raw_data_element(raw, encoding=charset if isinstance(charset, str) else list(charset))
         return None if element.VR in AMBIGUOUS_VR or element.VR == "SQ" else _as_parts(element.value)
     except Exception:  # as in `value_of`
