@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from radnet.console import say, warn
-from radnet.errors import RadnetError
 from radnet.files import explained_disk_errors, write_atomically
 from radnet.pretrain.moment import Moment
 from radnet.pretrain.monitors.curves import FACTS, draw_curves
@@ -135,8 +134,8 @@ class Monitor:
         if self._settings.curves:
             try:
                 say(f"curves: {draw_curves(run.out)}")
-            except (RadnetError, OSError) as error:  # a figure is not worth a finished run
-                warn(f"The curves could not be drawn: {error}")
+            except Exception as error:  # whatever it is, a figure is not worth a finished run
+                warn(f"The curves could not be drawn ({type(error).__name__}: {error})")
         text = summary(
             self._history.lines,
             read_lines(run.out / DIAGNOSIS),
