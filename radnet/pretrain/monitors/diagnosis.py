@@ -29,6 +29,7 @@ RISE = 0.5
 """Share of the progress of a run that must be lost before its loss is said to rise."""
 EXPLOSION = 10.0
 """Gradients this many times larger than they were over the run so far."""
+_OF_A_COLLAPSE = ("features-alike", "few-dimensions", "gradients-vanishing")
 VANISHED = 1e-8
 """Gradient norm below which no step changes anything in float32."""
 
@@ -61,7 +62,10 @@ def diagnose(history: Sequence[Line], facts: RunFacts) -> list[Finding]:
         _at_floor,
         _input_bound,
     )
-    return [made for rule in rules if (made := rule(before, window, facts)) is not None]
+    found = [made for rule in rules if (made := rule(before, window, facts)) is not None]
+    if any(one.code == "collapsed" for one in found):  # one cause is told once
+        found = [one for one in found if one.code not in _OF_A_COLLAPSE]
+    return found
 
 
 def values(lines: Sequence[Line], name: str) -> list[float]:
