@@ -46,9 +46,7 @@ def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir=str(config_directory()), version_base="1.3", job_name=name):
-        known: list[str] = []
         try:
-            known = list(_keys(OmegaConf.to_container(hydra_compose(name))))
             config = hydra_compose(name, overrides=list(overrides))
             missing = OmegaConf.missing_keys(config)
             if missing:
@@ -56,7 +54,7 @@ def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
                 raise UsageError("A setting is missing", seen=key, fix=f"Give it as: {key}=VALUE")
             resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         except (HydraException, OmegaConfBaseException) as error:
-            raise _explained(overrides, error, known) from error
+            raise _explained(overrides, error, list(_keys(OmegaConf.to_container(hydra_compose(name))))) from error
     return {str(key): value for key, value in dict(resolved).items()}  # type: ignore[arg-type]
 
 

@@ -2,11 +2,27 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
 from radnet.shards import Stream
 from radnet.shards.batches import Batch
+
+
+@dataclass
+class Arrived:
+    """A batch on the device.
+
+    Attributes:
+        views: One tensor a view, float32 (B, C, H, W); empty them when they are used, their memory is wanted.
+        rows: int64, (B,), on the CPU: rows of the set's index.
+        epoch: Epoch the batch belongs to.
+    """
+
+    views: list[torch.Tensor]
+    rows: torch.Tensor
+    epoch: int
 
 
 class Arrival:
@@ -28,8 +44,8 @@ class Arrival:
         self._host_s = 0.0
         self._idle: tuple[torch.cuda.Event, torch.cuda.Event] | None = None
 
-    def take(self) -> tuple[Batch, list[torch.Tensor]]:
-        """The next batch, and its views on the device.
+    def take(self) -> Arrived:
+        """The next batch.
 
         Raises:
             RadnetError: A sample cannot be read.
@@ -41,13 +57,13 @@ class Arrival:
         self._host_s = time.monotonic() - asked_s
         self._idle = (before, after) if before is not None and after is not None else None
         if self._side is None:
-            return batch, [self._moved(view) for view in batch.views]
+            return self._arrived(batch)
         with torch.cuda.stream(self._side):
-            views = [self._moved(view) for view in batch.views]
+            arrived = self._arrived(batch)
         torch.cuda.current_stream().wait_stream(self._side)
-        for view in views:
+        for view in arrived.views:
             view.record_stream(torch.cuda.current_stream())
-        return batch, views
+        return arrived
 
     def waited_s(self) -> float:
         """Seconds that the device had nothing to do because the last batch was not there.
@@ -70,6 +86,9 @@ class Arrival:
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
+
+    def _arrived(self, batch: Batch) -> Arrived:
+        return Arrived([self._moved(view) for view in batch.views], batch.rows, batch.epoch)
 
     def _moved(self, view: torch.Tensor) -> torch.Tensor:
         moved = view.to(self._device, dtype=torch.float32, non_blocking=True)

@@ -10,6 +10,7 @@ from radnet.errors import UsageError
 from radnet.pretrain.method import Method
 from radnet.pretrain.processes import Processes
 from radnet.pretrain.settings import PretrainSettings
+from radnet.pretrain.sync_batch_norm import synchronise_batch_norm
 
 
 def into_final_form(method: Method, settings: PretrainSettings, processes: Processes) -> None:
@@ -18,8 +19,10 @@ def into_final_form(method: Method, settings: PretrainSettings, processes: Proce
     Raises:
         UsageError: The backbone cannot do what the settings ask for.
     """
+    if settings.sync_batch_norm:
+        synchronise_batch_norm(method)
     if settings.activation_checkpointing:
-        checkpoint_activations(method.backbone, settings.backbone)
+        checkpoint_activations(method.trained_backbone, settings.backbone)
     method.to(processes.device)
     if settings.channels_last and processes.device.type == "cuda":
         # cuDNN would turn the weights at every step; oneDNN on the CPU chooses its own layout
@@ -55,7 +58,7 @@ def into_model(method: Method, settings: PretrainSettings, processes: Processes)
     The names of its tensors stay, so checkpoints do not know whether a run was compiled or on how many ranks.
     """
     if settings.compile:
-        method.compile(dynamic=False)
+        method.compile_backbone()
     if processes.world_size == 1:
         return method
     device = processes.device

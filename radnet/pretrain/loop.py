@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from radnet.pretrain.arrival import Arrival
+from radnet.pretrain.arrival import Arrival, Arrived
 from radnet.pretrain.memory import explained_out_of_memory
 from radnet.pretrain.method import Method
 from radnet.pretrain.moment import Moment
@@ -17,7 +17,6 @@ from radnet.pretrain.skipped import SkippedBatches
 from radnet.pretrain.stepper import Stepper
 from radnet.pretrain.stopping import StopRequest
 from radnet.shards import Stream
-from radnet.shards.batches import Batch
 
 
 @dataclass
@@ -84,14 +83,15 @@ def train(
     coming = arrival.take() if state.step < total else None
     is_due = False
     while coming is not None:
-        batch, views = coming
+        batch = coming
         waited_s = arrival.waited_s()
         moment = Moment(state.step, len(stream), total)
         scalars = schedules.apply(state.optimizer, moment)
         _seed_step(settings.seed, processes.rank, state.step)
         scalars |= method.before_step(moment)
         with explained_out_of_memory(settings):
-            stepper.accumulate_gradients(views)
+            stepper.accumulate_gradients(batch.views)
+        batch.views = []
         coming = _next(arrival, stop) if state.step + 1 < total else None
         with explained_out_of_memory(settings):
             outcome = stepper.update(moment, stop=stop.by is not None)
@@ -125,7 +125,7 @@ def train(
     return True
 
 
-def _next(arrival: Arrival, stop: StopRequest) -> tuple[Batch, list[torch.Tensor]] | None:
+def _next(arrival: Arrival, stop: StopRequest) -> Arrived | None:
     """The next batch; none when a signal to all processes has ended the loader's workers, too."""
     try:
         return arrival.take()

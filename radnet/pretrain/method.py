@@ -13,7 +13,7 @@ from radnet.pretrain.moment import Moment
 from radnet.views.pixels import Image
 
 FEATURES = "features"
-"""Key of `Method.forward`'s values under which the features for the monitors lie; the loop takes them out of the log."""
+"""Key of `Method.forward`'s values under which the features for the monitors lie; the loop keeps it out of the log."""
 
 
 class Recipe(Protocol):
@@ -54,6 +54,31 @@ class Method(nn.Module, ABC):
 
     backbone: nn.Module
     views: Recipe
+
+    @classmethod
+    def resolve(cls, settings: dict[str, Any], *, slices: int) -> dict[str, Any]:
+        """The settings with everything filled in that follows the size of the data unless it is set.
+
+        Args:
+            settings: `configs/method/*.yaml` as a dictionary.
+            slices: Training slices.
+        """
+        return settings
+
+    @property
+    def trained_backbone(self) -> nn.Module:
+        """The backbone that gradients reach: where activation checkpointing and drop path belong."""
+        return self.backbone
+
+    def compile_backbone(self, **options: Any) -> None:
+        """Compile in place what costs most; names in the state stay as they are.
+
+        Views come in a few fixed sizes, so each gets its own graph unless `dynamic` says otherwise.
+
+        Args:
+            options: Of `torch.compile`.
+        """
+        self.trained_backbone.compile(**{"dynamic": False, **options})
 
     @abstractmethod
     def forward(self, views: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:

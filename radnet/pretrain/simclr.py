@@ -3,6 +3,7 @@
 Shape legend: B slices on this rank, D features, P projection.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import distributed, nn
 
 from radnet.configs import validated
 from radnet.errors import UsageError
-from radnet.models import create_backbone, embedding_size
+from radnet.pretrain.families import CONVOLUTIONAL, RESIDUAL, VIT, fitting_backbone
 from radnet.pretrain.method import FEATURES, Method
 from radnet.views import ReferenceStudyViews, SimclrViews, recipe_from_settings
 
@@ -58,8 +59,14 @@ class SimCLR(Method):
         if recipe.views != 2:
             raise UsageError("SimCLR compares two views", seen=recipe.views, fix="Leave method.views.views at 2")
         self.views = recipe
-        self.backbone: nn.Module = create_backbone(backbone, in_chans=recipe.channels, seed=seed, **backbone_arguments)
-        features = embedding_size(self.backbone, recipe.channels, recipe.size)
+        self.backbone, features = fitting_backbone(
+            backbone,
+            (RESIDUAL, CONVOLUTIONAL, VIT),
+            channels=recipe.channels,
+            sizes=(recipe.size,),
+            seed=seed,
+            **backbone_arguments,
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + 1)
             self.head = SimCLRProjectionHead(features, own.hidden_dim, own.output_dim)
@@ -81,3 +88,11 @@ class SimCLR(Method):
             loss = self.loss(one, two)
             spread = nn.functional.normalize(projected.detach(), dim=1).std(dim=0).mean()
         return {"loss": loss, "embedding_std": spread, FEATURES: features.detach()[: len(first)].float()}
+
+    def landmarks(self, global_batch: int) -> dict[str, float]:
+        """Chance: all 2B - 1 others are as near. Floor: the partner is the same point, the others are orthogonal."""
+        others = 2 * global_batch - 1
+        return {
+            "chance": math.log(others),
+            "floor": math.log1p((others - 1) * math.exp(-1 / self.loss.temperature)),
+        }

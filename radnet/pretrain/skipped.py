@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from radnet.errors import RadnetError
+from radnet.pretrain.arrival import Arrived
 from radnet.pretrain.log import RunLog
 from radnet.pretrain.processes import Processes
-from radnet.shards.batches import Batch
 
 SKIPPED = "skipped.jsonl"
 
@@ -48,7 +48,7 @@ class SkippedBatches:
         """A step was done."""
         self.in_a_row = 0
 
-    def skip(self, step: int, batch: Batch, values: dict[str, torch.Tensor], processes: Processes) -> None:
+    def skip(self, step: int, batch: Arrived, values: dict[str, torch.Tensor], processes: Processes) -> None:
         """A step was left out on all ranks; every rank calls this.
 
         Args:

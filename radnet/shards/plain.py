@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 from radnet.errors import UsageError
+from radnet.shards.batches import Views
 from radnet.shards.cache import DEFAULT_CACHE_BYTES
 from radnet.shards.mix import ShardMix, mix_order
 from radnet.shards.order import BatchOrder, WindowedOrder
 from radnet.shards.remote import RemoteShardSet
 from radnet.shards.shard_set import ShardSet
-from radnet.shards.streams import Source, Stream, Views
+from radnet.shards.streams import Source, Stream
 
 AnySet = ShardSet | Path | str
 

@@ -1,6 +1,6 @@
 """The stream: batches of views in an exact, resumable order.
 
-    order -> read at offset -> decode -> views -> batch        (stages of a webdataset pipeline, in the workers)
+    order -> (read at offset, decode, views) -> batch        (stages of a webdataset pipeline, in the workers)
 
 State is (epoch, step). A worker w of W makes the batches w, w+W, … of the run, and the loader takes one from each
 in turn, so the sequence is the same for any W. Randomness of a view comes from (seed, epoch, sample) alone.
@@ -13,7 +13,7 @@ in turn, so the sequence is the same for any W. Randomness of a view comes from 
 """
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,11 +26,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from radnet.errors import RadnetError, UsageError
 from radnet.shards import codec
-from radnet.shards.batches import Assemble, Batch, Ticket
+from radnet.shards.batches import Batch, MakeBatches, Ticket, Views, WritesViews
 from radnet.shards.order import BatchOrder
-
-Views = Callable[[NDArray[np.int16], np.random.Generator], Sequence[NDArray[np.floating[Any]]]]
-"""A slice (int16 HU, or what the set holds) and a generator -> float arrays (C, H, W), one a view."""
+from radnet.shards.slots import SlotPool
 
 DTYPES = (None, "float32", "float16")
 
@@ -69,19 +67,6 @@ class _OrderSource:
                         yield Ticket(int(self.rows[position]), epoch, number)
                 produced += 1
             epoch, step = epoch + 1, 0
-
-
-@dataclass(frozen=True)
-class _MakeViews:
-    """Second stage: a ticket becomes views."""
-
-    shards: Source
-    views: Views
-    seed: int
-
-    def __call__(self, ticket: Ticket) -> tuple[Ticket, list[NDArray[np.floating[Any]]]]:
-        generator = np.random.default_rng([self.seed, ticket.epoch, ticket.row])
-        return ticket, list(self.views(self.shards.read_image(ticket.row), generator))
 
 
 @dataclass(frozen=True)
@@ -151,6 +136,7 @@ class Stream(IterableDataset[Batch]):
         self._dtype = dtype
         self.epoch, self.step = 0, 0
         self._running: Iterator[Batch | _Failure] | None = None
+        self._pool: SlotPool | None = None
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -216,14 +202,14 @@ class Stream(IterableDataset[Batch]):
         self._running = None
         if stop is not None:
             stop()
+        self._pool = None  # not before: batches on their way lie in it
 
     def _start(self) -> Iterator[Batch | _Failure]:
         self._shards.prepare_for_workers()
         order = self._order
         pipeline = wds.DataPipeline(
             _OrderSource(order, self._rows, self._rank, self.epoch, self.step),
-            wds.map(_MakeViews(self._shards, self._views, order.seed), handler=wds.reraise_exception),
-            Assemble(order.batch_size, self._dtype),
+            MakeBatches(self._shards.read_image, self._views, order.seed, order.batch_size, self._dtype, self._slots()),
             _failures_as_items,
         )
         loader: DataLoader[Batch | _Failure] = DataLoader(
@@ -235,3 +221,13 @@ class Stream(IterableDataset[Batch]):
             prefetch_factor=self._prefetch if self._workers else None,
         )
         return iter(loader)
+
+    def _slots(self) -> SlotPool | None:
+        """Memory for the batches of the workers, where the recipe says beforehand how much a batch takes."""
+        if not self._workers or not isinstance(self._views, WritesViews):
+            return None
+        # beside the ones made ahead, one is being filled and one is in the hands of the consumer
+        slots = self._prefetch + 2
+        shapes = [(self._order.batch_size, *shape) for shape in self._views.shapes]
+        self._pool = SlotPool(shapes, self._dtype or "float32", self._workers, slots)
+        return self._pool

@@ -1,6 +1,7 @@
 """Floor 3: slices and pictures become float views. A recipe a purpose, a stated window in every recipe."""
 
 from radnet.views.evaluation import EvaluationView
+from radnet.views.mae import MaeViews
 from radnet.views.multicrop import MultiCropViews
 from radnet.views.recipe import ViewRecipe
 from radnet.views.recipes import RECIPES, recipe_from_settings
@@ -12,6 +13,7 @@ __all__ = [
     "RECIPES",
     "EvaluationView",
     "FixedWindow",
+    "MaeViews",
     "MinMaxWindow",
     "MultiCropViews",
     "MultiWindow",

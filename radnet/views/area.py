@@ -17,23 +17,29 @@ _SLIVER_PX = 1e-3
 """Parts of a pixel up to this are left out, as in OpenCV."""
 
 
-def shrink(image: NDArray[Any], size: int) -> NDArray[Any]:
+def shrink(image: NDArray[Any], size: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Resize to (size, size) by area averaging.
 
     Args:
-        image: int16 or uint16 (Y, X), or uint8 (Y, X) or (Y, X, 3); both sides at least `size`.
+        image: int16, uint16 or float32 (Y, X), or uint8 (Y, X) or (Y, X, 3); both sides at least `size`.
         size: Side of the result.
+        out: Memory of the same dtype for the result.
 
     Returns:
-        The same dtype, rounded half to even.
+        The same dtype; integers are rounded half to even.
     """
     rows, columns = image.shape[:2]
     whole = rows % size == 0 and columns % size == 0  # OpenCV has a fast way of its own for whole factors
     if image.dtype == np.uint8 or whole:
-        return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
-    turned = cv2.transpose(image).astype(np.float32)
+        return np.asarray(cv2.resize(image, (size, size), dst=out, interpolation=cv2.INTER_AREA))
+    turned = cv2.transpose(image).astype(np.float32, copy=False)
     narrow = cv2.transpose(_weights(columns, size) @ turned)
     small: NDArray[np.float32] = _weights(rows, size) @ narrow
+    if image.dtype == np.float32:
+        if out is None:
+            return small
+        out[...] = small
+        return out
     np.rint(small, out=small)
     return small.astype(image.dtype)
 

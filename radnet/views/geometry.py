@@ -1,6 +1,6 @@
-"""Geometry with OpenCV: crop, resize, flip, rotate, blur. Fast because it stays on the integers of the image.
+"""Geometry with OpenCV: crop, resize, flip, rotate, blur.
 
-Every function takes the images of `radnet.views.pixels` and keeps their dtype.
+Every function takes the images of `radnet.views.pixels`, or float32 of the same shapes, and keeps their dtype.
 
 Shape legend: Y rows, X columns.
 """
@@ -13,19 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radnet.views.area import shrink
+from radnet.views.draws import uniform
 from radnet.views.pixels import black
 
 
-def uniform(generator: np.random.Generator, low: float, high: float) -> float:
-    """`generator.uniform(low, high)`, the same number in a third of its time."""
-    return low + (high - low) * generator.random()
+def resize(image: NDArray[Any], size: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Resize to (size, size): area averaging when shrinking, bilinear when growing; dtype kept.
 
-
-def resize(image: NDArray[Any], size: int) -> NDArray[Any]:
-    """Resize to (size, size): area averaging when shrinking, bilinear when growing; dtype kept."""
+    Args:
+        image: (Y, X) or (Y, X, 3).
+        size: Side of the result.
+        out: Memory of the same dtype that the result may take, (size, size); it is returned when it was.
+    """
     if image.shape[0] >= size and image.shape[1] >= size:
-        return shrink(image, size)
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR))
+        return shrink(image, size, out)
+    return np.asarray(cv2.resize(image, (size, size), dst=out, interpolation=cv2.INTER_LINEAR))
 
 
 def pad_to_square(image: NDArray[Any]) -> NDArray[Any]:
@@ -40,9 +42,9 @@ def pad_to_square(image: NDArray[Any]) -> NDArray[Any]:
     return square
 
 
-def flip(image: NDArray[Any]) -> NDArray[Any]:
-    """Left to right."""
-    return np.asarray(cv2.flip(image, 1))
+def flip(image: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Left to right; `out` is memory of the same shape and dtype for the result and may be `image` itself."""
+    return np.asarray(cv2.flip(image, 1, dst=out))
 
 
 def random_resized_crop(
@@ -52,17 +54,26 @@ def random_resized_crop(
     ratio: tuple[float, float],
     generator: np.random.Generator,
 ) -> NDArray[Any]:
-    """A random part of the image, resized to (size, size): the crop of Szegedy et al. 2015 (arXiv 1409.4842).
+    """A random part of the image, resized to (size, size); see `random_crop`."""
+    return resize(random_crop(image, scale, ratio, generator), size)
+
+
+def random_crop(
+    image: NDArray[Any], scale: tuple[float, float], ratio: tuple[float, float], generator: np.random.Generator
+) -> NDArray[Any]:
+    """A random part of the image: the crop of Szegedy et al. 2015 (arXiv 1409.4842), before its resizing.
 
     A crop that would be larger than the image along one side is cut to that side, where the original draws again:
     one draw a crop keeps the cost of a view and its use of the generator constant.
 
     Args:
         image: (Y, X) or (Y, X, 3).
-        size: Side of the result.
         scale: Range of the crop's share of the area.
         ratio: Range of its width over its height, drawn log-uniformly.
         generator: Source of the randomness.
+
+    Returns:
+        A part of `image`, not a copy.
     """
     rows, columns = image.shape[:2]
     area = rows * columns * uniform(generator, *scale)
@@ -71,7 +82,7 @@ def random_resized_crop(
     height = min(max(round(math.sqrt(area / aspect)), 1), rows)
     top = int(generator.integers(rows - height + 1))
     left = int(generator.integers(columns - width + 1))
-    return resize(image[top : top + height, left : left + width], size)
+    return image[top : top + height, left : left + width]
 
 
 def rotate(image: NDArray[Any], degrees: float, outside: int) -> NDArray[Any]:
@@ -90,6 +101,12 @@ def rotate(image: NDArray[Any], degrees: float, outside: int) -> NDArray[Any]:
     )
 
 
-def blur(image: NDArray[Any], sigma_px: float) -> NDArray[Any]:
-    """Gaussian blur with a standard deviation in pixels; the border is repeated."""
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE))
+def blur(image: NDArray[Any], sigma_px: float, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Gaussian blur with a standard deviation in pixels; the border is repeated.
+
+    Args:
+        image: (Y, X) or (Y, X, 3).
+        sigma_px: Standard deviation.
+        out: Memory of the same shape and dtype for the result; may be `image` itself.
+    """
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px, dst=out, borderType=cv2.BORDER_REPLICATE))

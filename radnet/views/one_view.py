@@ -1,4 +1,7 @@
-"""One random view: crop, rotation, flip, blur and noise on integers, then grey values in one pass.
+"""One random view: crop, flip, rotation and blur, then noise and grey values in one pass.
+
+16-bit images become float32 at the crop, so that nothing is rounded on the way and one piece of memory, the caller's,
+serves every step. Pictures stay on 8 bits until their grey values.
 
 Shape legend: Y rows, X columns, S side of the view, C channels.
 """
@@ -10,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radnet.views.geometry import blur, flip, random_resized_crop, rotate, uniform
+from radnet.views.draws import uniform
+from radnet.views.geometry import blur, flip, random_crop, resize, rotate
 from radnet.views.noise import standard_noise
 from radnet.views.pixels import Image, black, noise_unit
 from radnet.views.settings import require
@@ -77,13 +81,17 @@ class ViewSteps:
             generator: Source of all randomness.
             out: float32, (C, S, S), overwritten.
         """
-        view = random_resized_crop(image, self.size, self.crop_scale, self.crop_ratio, generator)
+        crop = random_crop(image, self.crop_scale, self.crop_ratio, generator)
+        room = None
+        if image.dtype != np.uint8:
+            crop, room = crop.astype(np.float32), out[0]
+        view = resize(crop, self.size, room)
         if self.rotate_degrees:
             view = rotate(view, uniform(generator, -self.rotate_degrees, self.rotate_degrees), black(whole))
         if generator.random() < self.flip_probability:
-            view = flip(view)
+            view = flip(view, view)
         if generator.random() < self.blur_probability:
-            view = blur(view, uniform(generator, *self.blur_sigma_px))
+            view = blur(view, uniform(generator, *self.blur_sigma_px), view)
         noise, sigma = None, 0.0
         if self.noise_hu:
             sigma = uniform(generator, 0, self.noise_hu) * noise_unit(own)
@@ -95,7 +103,7 @@ class ViewSteps:
         planes = [view] if view.ndim == 2 else cv2.split(view)
         noises: list[Any] = [noise] if noise is None or noise.ndim == 2 else list(cv2.split(noise))
         channels = max(len(planes), len(levels))
-        for channel in range(channels):
+        for channel in reversed(range(channels)):  # the first one's memory may hold the view itself
             to_grey(
                 planes[channel % len(planes)],
                 noises[channel % len(noises)],
@@ -133,7 +141,7 @@ def to_grey(
     gain is not negative, so all of them are one line y = a * x + c between the values that the two cuts leave.
 
     Args:
-        view: int16, uint16 or uint8, (S, S).
+        view: float32 or uint8, (S, S); may be `out`.
         noise: float32, (S, S), or None.
         sigma: Standard deviation of the noise in pixel values.
         level: (low, width) in pixel values.

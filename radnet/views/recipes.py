@@ -5,6 +5,7 @@ from typing import Any
 
 from radnet.errors import UsageError, did_you_mean
 from radnet.views.evaluation import EvaluationView
+from radnet.views.mae import MaeViews
 from radnet.views.multicrop import MultiCropViews
 from radnet.views.recipe import ViewRecipe
 from radnet.views.reference_study import ReferenceStudyViews
@@ -12,6 +13,7 @@ from radnet.views.simclr import SimclrViews
 
 RECIPES: dict[str, type[ViewRecipe]] = {
     "simclr": SimclrViews,
+    "mae": MaeViews,
     "multicrop": MultiCropViews,
     "reference_study": ReferenceStudyViews,
     "evaluation": EvaluationView,

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from radnet.views.geometry import flip, pad_to_square, random_resized_crop, uniform
+from radnet.views.draws import uniform
+from radnet.views.geometry import flip, pad_to_square, random_resized_crop
 from radnet.views.one_view import check_range
 from radnet.views.pixels import Image, checked
 from radnet.views.recipe import View, ViewRecipe

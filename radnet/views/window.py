@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radnet.errors import UsageError, did_you_mean
+from radnet.views.draws import uniform
 from radnet.views.pixels import Levels, minmax_levels
 from radnet.views.settings import recipe_of, require
 
@@ -129,9 +130,8 @@ class RandomWindow:
     def draw(self, generator: np.random.Generator) -> tuple[float, float]:
         """Centre and width of one random window in HU."""
         center, width = CLINICAL_WINDOWS[self.names[generator.integers(len(self.names))]]
-        limit = np.log(self.width_jitter)
-        width *= float(np.exp(generator.uniform(-limit, limit)))
-        center += float(generator.uniform(-self.center_jitter, self.center_jitter)) * width
+        width *= self.width_jitter ** uniform(generator, -1, 1)
+        center += uniform(generator, -self.center_jitter, self.center_jitter) * width
         return center, width
 
 

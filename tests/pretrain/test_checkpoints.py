@@ -10,7 +10,8 @@ from radnet.pretrain.checkpoints import Checkpoint, load_checkpoint, newest_chec
 
 
 def _checkpoint(step: int) -> Checkpoint:
-    return Checkpoint(step, {"w": torch.full((2,), float(step))}, {"state": {}}, {"epoch": 1, "step": 2}, 64)
+    weights = {"w": torch.full((2,), float(step))}
+    return Checkpoint(step, 64, {"epoch": 1, "step": 2}, weights, {"state": {}})
 
 
 def test_the_newest_is_found_and_the_oldest_go(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,52 +15,34 @@ import torch
 
 from radnet.errors import RadnetError, UsageError
 from radnet.models import ModelName, load_model, transform_for
-from radnet.pretrain import run as runs
 from radnet.pretrain.checkpoints import newest_checkpoint
 from radnet.pretrain.log import RunLog
+from radnet.pretrain.moment import Moment
 from radnet.pretrain.run import export_run, pretrain
+from radnet.pretrain.simclr import SimCLR
+from radnet.pretrain.stopping import StoppedError
 from radnet.scans.keys import KeyedHash
 from radnet.scans.phantom import write_phantom_archive
 from radnet.shards import ShardSet
 from radnet.shards.build import build_shards
-
-COMMON = [
-    "experiment=demo",
-    "batch_size=8",
-    "epochs=2",
-    "device=cpu",
-    "method.views.size=32",
-    "method.hidden_dim=16",
-    "log_every_steps=1",
-    "checkpoint_every_steps=3",
-]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """Bit-identical sums need one thread count, and two test processes share two cores."""
-    torch.set_num_threads(1)
+from tests.pretrain.runs_for_tests import losses, tiny
 
 
 def _overrides(shards: ShardSet, out: Path, *more: str) -> list[str]:
-    return [*COMMON, f"data={shards.path}", f"out={out}", "workers=0", *more]
-
-
-def _losses(run: Path) -> list[float]:
-    return [json.loads(line)["loss"] for line in (run / "log.jsonl").read_text().splitlines()]
+    return tiny("simclr", shards, out, *more)
 
 
 def test_a_run_ends_with_an_export_that_gives_the_features_of_its_last_checkpoint(
     phantom_set: ShardSet, tmp_path: Path
 ) -> None:
     run = pretrain(_overrides(phantom_set, tmp_path / "run"))
-    steps = len(_losses(run))
-    assert steps == 2 * (len(phantom_set.rows("train")) // 8)
+    steps = len(losses(run))
+    assert steps == 2 * (len(phantom_set.rows("train")) // 24)
     newest = newest_checkpoint(run / "checkpoints")
     assert newest is not None
     assert newest.name == f"step-{steps:09d}.pt"
     state = torch.load(newest, weights_only=True)["method"]
-    backbone = timm.create_model("resnet10t", num_classes=0, in_chans=1)
+    backbone = timm.create_model("test_resnet", num_classes=0, in_chans=1)
     backbone.load_state_dict({k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")})
     picture = torch.from_numpy(transform_for(run / "export")(phantom_set.read_image(0))[0])[None]
     loaded = timm.create_model(f"local-dir:{run / 'export'}", pretrained=True, num_classes=0).eval()
@@ -71,38 +54,8 @@ def test_a_run_ends_with_an_export_that_gives_the_features_of_its_last_checkpoin
 
 def test_training_moves_the_weights_and_lowers_the_loss(phantom_set: ShardSet, tmp_path: Path) -> None:
     run = pretrain(_overrides(phantom_set, tmp_path / "run", "epochs=6", "optimizer.lr=1e-3"))
-    losses = _losses(run)
-    assert np.mean(losses[-5:]) < np.mean(losses[:5])
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_killed_run_continues_with_the_same_losses_to_the_bit(
-    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    whole = pretrain(_overrides(phantom_set, tmp_path / "whole"))
-
-    class Killed(Exception):  # noqa: N818
-        pass
-
-    real = runs.save_checkpoint
-    for stop_after in (1, 3):  # kill it twice, behind different checkpoints
-
-        def save_and_die(directory: Path, checkpoint: object, keep: int, *, count: list[int] = [stop_after]) -> Path:  # noqa: B006
-            path = real(directory, checkpoint, keep)  # type: ignore[arg-type]
-            count[0] -= 1
-            if count[0] == 0:
-                raise Killed
-            return path
-
-        monkeypatch.setattr(runs, "save_checkpoint", save_and_die)
-        with pytest.raises(Killed):
-            pretrain(_overrides(phantom_set, tmp_path / "killed", f"workers={workers}"))
-        assert not (tmp_path / "killed" / "export").exists()
-    monkeypatch.setattr(runs, "save_checkpoint", real)
-    killed = pretrain(_overrides(phantom_set, tmp_path / "killed", f"workers={workers}"))
-    assert _losses(killed) == _losses(whole)
-    first, second = (load_model(ModelName.parse(f"run:{run}")).weights_sha256 for run in (whole, killed))
-    assert first == second
+    seen = losses(run)
+    assert np.mean(seen[-5:]) < np.mean(seen[:5])
 
 
 def test_other_settings_in_the_same_directory_are_refused_by_name(phantom_set: ShardSet, tmp_path: Path) -> None:
@@ -154,17 +107,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_advice(phantom_set: ShardS
 def test_an_unfinished_run_is_exported_with_its_true_number_of_steps(
     phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = runs.save_checkpoint
+    def stop_after_the_third(self: SimCLR, moment: Moment) -> None:
+        if moment.step == 2:
+            os.kill(os.getpid(), signal.SIGUSR1)
 
-    def save_and_stop(*arguments: object) -> Path:
-        real(*arguments)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs, "save_checkpoint", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(_overrides(phantom_set, tmp_path / "run"))
+    monkeypatch.setattr(SimCLR, "after_step", stop_after_the_third)
+    with pytest.raises(StoppedError, match="SIGUSR1"):
+        pretrain(tiny("simclr", phantom_set, tmp_path / "run"))
     out = export_run(tmp_path / "run", tmp_path / "export")
-    assert "3 steps" in load_model(ModelName.parse(f"local-dir:{out}")).pretraining
+    assert "4 steps" in load_model(ModelName.parse(f"local-dir:{out}")).pretraining
 
 
 def test_two_ranks_under_torchrun_train_one_model(phantom_set: ShardSet, tmp_path: Path) -> None:
@@ -180,7 +131,7 @@ def test_two_ranks_under_torchrun_train_one_model(phantom_set: ShardSet, tmp_pat
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert len(_losses(out)) == len(phantom_set.rows("train")) // 8
+    assert len(losses(out)) == len(phantom_set.rows("train")) // 24
     assert "2 process(es)" in done.stderr
     assert done.stderr.count("finished:") == 1
     assert load_model(ModelName.parse(f"run:{out}")).arm == "in-domain"

@@ -23,12 +23,12 @@ def slow_view(
 ) -> np.ndarray:
     """One view by the book, with the draws in their documented order."""
     top, left, height, width = references.crop_box(image.shape, steps.crop_scale, steps.crop_ratio, generator)
-    view = np.round(references.resize(image[top : top + height, left : left + width], steps.size))
+    view = references.resize(image[top : top + height, left : left + width], steps.size)
     if generator.random() < steps.flip_probability:
         view = references.flip(view)
     if generator.random() < steps.blur_probability:
         sigma_px = generator.uniform(*steps.blur_sigma_px)
-        view = np.round(references.blur(view, sigma_px, max(round(sigma_px * 8 + 1) | 1, 1) // 2))
+        view = references.blur(view, sigma_px, max(round(sigma_px * 8 + 1) | 1, 1) // 2)
     unit = 1.0 if own is None else own[1] / 400
     if steps.noise_hu:
         sigma = generator.uniform(0, steps.noise_hu) * unit

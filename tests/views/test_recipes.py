@@ -16,6 +16,7 @@ from radnet.errors import RadnetError, UsageError
 from radnet.views import (
     RECIPES,
     EvaluationView,
+    MaeViews,
     MultiCropViews,
     ReferenceStudyViews,
     SimclrViews,
@@ -32,12 +33,14 @@ IMAGES = {
 }
 SMALL: dict[str, ViewRecipe] = {
     "simclr": SimclrViews(size=24, rotate_degrees=10, gamma=1.5),
+    "mae": MaeViews(size=24, rotate_degrees=10, gamma=1.5),
     "multicrop": MultiCropViews(size=24, local_size=12, rotate_degrees=10, gamma=1.5),
     "reference_study": ReferenceStudyViews(size=24),
     "evaluation": EvaluationView(size=24),
 }
 COLOUR: dict[str, ViewRecipe] = {
     "simclr": SimclrViews(size=24, colour=True),
+    "mae": MaeViews(size=24, colour=True),
     "multicrop": MultiCropViews(size=24, local_size=12, colour=True),
     "reference_study": ReferenceStudyViews(size=24, colour=True),
     "evaluation": EvaluationView(size=24, mean=(0.5,) * 3, std=(0.5,) * 3),

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from radnet.views.geometry import blur, flip, pad_to_square, random_resized_crop, resize, rotate, uniform
+from radnet.views.draws import uniform
+from radnet.views.geometry import blur, flip, pad_to_square, random_resized_crop, resize, rotate
 from radnet.views.one_view import Tone, to_grey
 from radnet.views.pixels import AIR_HU, black
 from radnet.views.reference_study import blend, luma
