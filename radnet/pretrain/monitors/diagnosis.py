@@ -97,7 +97,9 @@ def _at_landmark(before: Sequence[Line], window: Sequence[Line], facts: RunFacts
     if at < 0.9 * len(losses) or not (had_left or _grown(window, facts)):
         return None
     step, typical = int(window[-1]["step"]), median(losses)
-    seen = f"the loss is {typical:.4g}, {_landmark_words(facts.method)} {mark:.4g}, over {facts.window_steps} steps"
+    above = "above its value " if typical > mark + reach else ""
+    seen = f"the loss is {typical:.4g}, {above}{_landmark_words(facts.method)} {mark:.4g}, "
+    seen += f"over {facts.window_steps} steps"
     entropy, std = _typical(window, "teacher_entropy"), _typical(window, "features_std")
     if entropy is not None:
         seen += f"; the teacher's entropy is {entropy:.4g}"

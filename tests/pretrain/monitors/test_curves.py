@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,16 @@ def test_findings_are_marked_and_spelled_out(tmp_path: Path) -> None:
     *_, words = (text.get_text() for axis in figure.axes for text in axis.texts)
     assert words.startswith("at-chance (step 3,000)")
     assert "finding" in figure.axes[0].get_legend_handles_labels()[1]
+
+
+def test_findings_of_a_figure_without_a_free_place_stand_below_it(tmp_path: Path) -> None:
+    mark = math.log(1024)
+    log, facts = runs.dino(loss=lambda t, g: mark, teacher_entropy=lambda t, g: mark)
+    figure = figure_of(read_curves(_run(tmp_path / "run", log, facts, knn=True)))
+    assert _titles(figure)[-1] == "diagnosis"
+    below, width = figure.axes[-1].get_position(), [axis.get_position().width for axis in figure.axes]
+    assert below.y1 < min(axis.get_position().y0 for axis in figure.axes[:-1])
+    assert width[-1] > 1.5 * width[0]
 
 
 def test_a_run_of_one_step_can_be_drawn(tmp_path: Path) -> None:
