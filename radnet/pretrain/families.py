@@ -40,10 +40,12 @@ def fitting_backbone(
     """
     require_architecture(architecture)
     settings = timm.models.get_pretrained_cfg(architecture)
-    if settings is not None and settings.fixed_input_size:
+    is_vit = timm.models.model_entrypoint(architecture.split(".")[0]).__module__ == VisionTransformer.__module__
+    several = len(set(sizes)) > 1
+    if is_vit or (settings is not None and settings.fixed_input_size):
         arguments.setdefault("img_size", sizes[0])
-        if len(set(sizes)) > 1:
-            arguments.setdefault("dynamic_img_size", True)
+    if is_vit or (several and "img_size" in arguments):
+        arguments.setdefault("dynamic_img_size", several)  # some of timm's ViTs interpolate unless told not to
     try:
         backbone = create_backbone(architecture, in_chans=channels, seed=seed, **arguments)
     except UsageError as error:

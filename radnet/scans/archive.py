@@ -24,6 +24,7 @@ from radnet.scans.metadata import MetadataTable, read_metadata
 from radnet.scans.nifti import NiftiHeader, is_nifti_name, read_nifti, read_nifti_header
 from radnet.scans.orientation import spacing_of, to_canonical
 from radnet.scans.pictures import PictureHeader, is_picture_name, read_picture_header
+from radnet.scans.quiet import quiet_readers
 from radnet.scans.radiographs import RadiographHeader
 from radnet.scans.scan import Scan
 from radnet.scans.sources import Inventory, RefusedError, Reject, SeriesReading, SeriesSource, UnreadableSeries
@@ -203,7 +204,8 @@ def _inspect_all(files: Sequence[ArchiveFile], jobs: int, modalities: tuple[str,
 
 
 def _inspect_chunk(paths: Sequence[Path], modalities: tuple[str, ...]) -> list[Found]:
-    return [_inspect(path, modalities) for path in paths]
+    with quiet_readers():
+        return [_inspect(path, modalities) for path in paths]
 
 
 def _inspect(path: Path, modalities: tuple[str, ...]) -> Found:

@@ -1,15 +1,20 @@
 """Single values of a DICOM data set, or of one frame of it, as plain Python values."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
-import numpy as np
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.tag import BaseTag, Tag
+from pydicom.valuerep import AMBIGUOUS_VR
 
 from radnet.scans.sources import RefusedError
+
+SHORT_BYTES = 256
+"""Values up to here are remembered."""
 
 
 class Elements(Protocol):
@@ -64,12 +69,45 @@ def tag_of(keyword: str) -> BaseTag:
     return Tag(keyword)
 
 
-def parts_of(elements: Elements, keyword: str) -> list[str]:
+def parts_of(elements: Elements, keyword: str) -> Sequence[str]:
     """The values of an element as texts."""
-    value = value_of(elements, keyword)
+    if isinstance(elements, Dataset):
+        tag = tag_of(keyword)
+        try:
+            raw = elements.get_item(tag)
+        except KeyError:
+            return ()
+        if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes) and len(raw.value) <= SHORT_BYTES:
+            charset = elements.original_character_set
+            said = charset if isinstance(charset, str) else tuple(charset)
+            parts = _parts_of_raw(tag, raw.VR, raw.value, raw.is_implicit_VR, raw.is_little_endian, said)
+            if parts is not None:
+                return parts
+    return _as_parts(value_of(elements, keyword))
+
+
+def _as_parts(value: Any) -> Sequence[str]:
     if value is None:
-        return []
-    return [str(part) for part in value] if not isinstance(value, str) and hasattr(value, "__iter__") else [str(value)]
+        return ()
+    is_list = not isinstance(value, str) and hasattr(value, "__iter__")
+    return tuple(str(part) for part in value) if is_list else (str(value),)
+
+
+@lru_cache(maxsize=4096)
+def _parts_of_raw(
+    tag: BaseTag, vr: str | None, value: bytes, implicit: bool, little: bool, charset: str | tuple[str, ...]
+) -> Sequence[str] | None:
+    """The values of an element by its bytes: most are the same in all slices of a series, and conversion takes long.
+
+    Returns:
+        Empty when the bytes cannot be understood; None when other elements decide what they mean.
+    """
+    try:
+        raw = RawDataElement(tag, vr, len(value), value, 0, implicit, little)
+        element = convert_raw_data_element(raw, encoding=charset if isinstance(charset, str) else list(charset))
+        return None if element.VR in AMBIGUOUS_VR or element.VR == "SQ" else _as_parts(element.value)
+    except Exception:  # as in `value_of`
+        return ()
 
 
 def text_of(elements: Elements, keyword: str) -> str:
@@ -83,7 +121,7 @@ def number_of(elements: Elements, keyword: str) -> float | None:
         number = float(parts_of(elements, keyword)[0])
     except (ValueError, IndexError):
         return None
-    return number if np.isfinite(number) else None
+    return number if math.isfinite(number) else None
 
 
 def positive_of(elements: Elements, keyword: str) -> float | None:
@@ -102,6 +140,6 @@ def numbers_of(elements: Elements, keyword: str, count: int, reason: str) -> tup
         numbers = tuple(float(part) for part in parts_of(elements, keyword))
     except ValueError:
         numbers = ()
-    if len(numbers) != count or not np.isfinite(numbers).all():
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
         raise RefusedError(reason, f"{keyword} is missing or malformed")
     return numbers

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -272,7 +273,12 @@ def _rescaling(dataset: Elements) -> tuple[float, float, bool]:
 
 def _orientation(dataset: Elements) -> tuple[float, ...]:
     """Six direction cosines, made exactly unit and perpendicular."""
-    values = np.array(numbers_of(dataset, "ImageOrientationPatient", 6, "no_position")).reshape(2, 3)
+    return _directions(numbers_of(dataset, "ImageOrientationPatient", 6, "no_position"))
+
+
+@lru_cache(maxsize=64)
+def _directions(cosines: tuple[float, ...]) -> tuple[float, ...]:
+    values = np.array(cosines).reshape(2, 3)
     along_row, along_column = values
     lengths = np.linalg.norm(values, axis=1)
     if np.abs(lengths - 1).max() > 0.01 or abs(float(along_row @ along_column)) > 0.01:

@@ -52,14 +52,15 @@ def read_slice(path: Path) -> DicomSlice:
     Raises:
         RefusedError: The header is not usable, or the pixels are missing, cut off or not decodable.
     """
-    dataset = open_dicom(path)
-    if "PixelData" not in dataset:  # where compressed pixels are cut off, the parser gives back nothing at all
-        raise RefusedError("truncated", "The file ends before its pixel data is complete, or never had any")
-    header = parse_headers(dataset)[0]
-    if header.frame is not None:
-        raise RefusedError("changed", "The file has frames, which the inventory did not find")
-    stored = stored_pixels(dataset, header.rows, header.columns, header.plugin)
-    return _slice(dataset, header, stored, removed_keywords(dataset))
+    with quiet_readers():
+        dataset = open_dicom(path)
+        if "PixelData" not in dataset:  # where compressed pixels are cut off, the parser gives back nothing at all
+            raise RefusedError("truncated", "The file ends before its pixel data is complete, or never had any")
+        header = parse_headers(dataset)[0]
+        if header.frame is not None:
+            raise RefusedError("changed", "The file has frames, which the inventory did not find")
+        stored = stored_pixels(dataset, header.rows, header.columns, header.plugin)
+        return _slice(dataset, header, stored, removed_keywords(dataset))
 
 
 def stored_pixels(dataset: Dataset, rows: int, columns: int, plugin: str) -> NDArray[Any]:

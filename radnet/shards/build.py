@@ -28,8 +28,9 @@ __all__ = ["BuildReport", "BuildSettings", "NothingToBuildError", "build_shards"
 
 TASKS_AHEAD = 8
 """So many tasks a job are encoded and wait in the spool at most."""
-TASK_SLICES, TASK_SERIES = 64, 64
-"""Short series, or pictures, go to a worker together, until they have so many slices."""
+TASK_SLICES, TASK_SERIES = 32, 64
+"""Short series, or pictures, go to a worker together, until they have so many slices; few, or the last task keeps one
+worker busy while the others have nothing left to do."""
 
 DOUBTFUL_PATIENTS = {
     "patient_from_directory": "name no patient, so each directory of files counts as one",

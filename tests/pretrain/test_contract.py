@@ -1,6 +1,7 @@
 """What every method promises, on every family of backbones that it takes."""
 
 import copy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,8 @@ def test_every_method_has_its_config_and_its_cases() -> None:
 def test_every_trainable_tensor_moves(name: str, family: str) -> None:
     method = small_method(name, family)
     before = {key: value.detach().clone() for key, value in method.named_parameters()}
-    optimizer = _sgd(method)
+    # no decay, which moves everything; and Adam, because behind a scale of 1e-6 gradients are small, not absent
+    optimizer = torch.optim.Adam(method.parameter_groups(0.0), lr=0.01)
     for step in range(3):  # layers behind a zero-initialised scale get their first gradient in the second step
         do_step(method, optimizer, random_views(method, BATCH, seed=step), step)
     still = [key for key, value in method.named_parameters() if value.requires_grad and torch.equal(value, before[key])]
@@ -142,12 +144,13 @@ def _compiled_agrees(name: str, family: str, backend: str) -> None:
         assert compiled == pytest.approx(eager, rel=1e-5)
 
 
-@few_cases
-def test_traced_by_dynamo_it_gives_the_same_loss(name: str, family: str) -> None:
-    _compiled_agrees(name, family, "eager")
+@pytest.mark.parametrize("name", ["simclr", "dino"])
+def test_traced_by_dynamo_a_network_with_batch_norms_gives_the_same_loss(name: str) -> None:
+    _compiled_agrees(name, "residual", "eager")
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.parametrize("name", METHODS)
 def test_compiled_by_inductor_it_gives_the_same_loss(name: str) -> None:
     _compiled_agrees(name, "vit", "inductor")

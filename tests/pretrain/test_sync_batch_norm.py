@@ -5,7 +5,7 @@ import pytest
 import timm
 import torch
 from timm.layers import BatchNormAct2d
-from torch import nn
+from torch import distributed, nn
 
 from radnet.pretrain.sync_batch_norm import synchronise_batch_norm
 from tests.pretrain.ranks_for_tests import on_ranks
@@ -88,3 +88,19 @@ def test_one_rank_keeps_its_layers() -> None:
     network = nn.Sequential(nn.BatchNorm1d(2))
     synchronise_batch_norm(network)
     assert type(network[0]) is nn.BatchNorm1d
+
+
+def test_with_nccl_timms_layers_take_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The conversion alone, which needs no GPU."""
+    network = nn.Sequential(
+        timm.create_model("test_efficientnet", num_classes=0, in_chans=1), nn.BatchNorm1d(256)
+    ).eval()
+    picture = torch.randn(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected, keys = network(picture), list(network.state_dict())
+    for name, value in {"is_initialized": True, "get_world_size": 2, "get_backend": "nccl"}.items():
+        monkeypatch.setattr(distributed, name, lambda value=value: value)
+    synchronise_batch_norm(network)
+    assert list(network.state_dict()) == keys
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert all(isinstance(module, nn.SyncBatchNorm) for module in norms)
+    assert torch.equal(network(picture), expected)

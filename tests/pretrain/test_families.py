@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from radnet.errors import UsageError
+from radnet.pretrain.families import VIT, fitting_backbone
+
+
+def _fitted(architecture: str, *sizes: int, **arguments: object) -> tuple[torch.nn.Module, int]:
+    return fitting_backbone(architecture, (VIT,), channels=1, sizes=sizes, seed=0, **arguments)
+
+
+@pytest.mark.parametrize("architecture", ["test_resnet", "test_efficientnet", "test_vit"])
+def test_it_takes_every_size_that_was_asked_for(architecture: str) -> None:
+    backbone, features = _fitted(architecture, 64, 32)
+    for size in (64, 32):
+        assert backbone(torch.zeros(2, 1, size, size)).shape == (2, features)
+
+
+def test_one_size_needs_no_interpolation_of_positions() -> None:
+    backbone, _ = _fitted("test_vit", 64)  # of those that timm makes to interpolate
+    assert not backbone.dynamic_img_size
+    assert backbone.pos_embed.shape[1] == 1 + 16  # type: ignore[union-attr]
+
+
+def test_an_image_size_that_was_stated_is_kept() -> None:
+    with pytest.raises(UsageError, match=r"backbone_arguments\.img_size"):
+        _fitted("test_vit", 64, img_size=32)
+
+
+def test_whole_patches_only() -> None:
+    with pytest.raises(UsageError, match=r"patch of 16 px does not divide a view of 40 px .*For example (32|48) px"):
+        _fitted("test_vit", 40)
+
+
+def test_mistaken_arguments_are_not_taken_for_a_wrong_family() -> None:
+    with pytest.raises(UsageError, match="correct backbone_arguments"):
+        _fitted("test_resnet", 64, img_size=64)
