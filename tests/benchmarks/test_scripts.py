@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-BARS = {"decode": 4, "memory": 4}
+BARS = {"build": 5, "decode": 4, "loader": 3, "memory": 4, "resume": 3}
 
 
 @pytest.mark.slow
