@@ -23,7 +23,7 @@ format: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff format .
 
 bench: $(READY) ## measure: every script in benchmarks/
-	for script in decode loader build resume memory phantom_speed; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in decode loader build resume memory train phantom_speed; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean: ## remove what the other targets made, .venv included
 	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache

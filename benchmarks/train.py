@@ -1,9 +1,18 @@
-"""What the training loop costs beside forward, backward and step, and what a checkpoint of a ResNet-50 costs.
+"""What the training loop, its monitors and its checkpoints cost; on a GPU, how fast a whole run is.
 
-    python benchmarks/train.py [--backbone resnet10t] [--size 64] [--batch 32] [--rounds 5]
+    python benchmarks/train.py [--seconds 2] [--turns 7]
 
-The loop and the bare steps take turns on the same method and the same ready tensors; the row is the median of the
-rounds. CPU seconds are those of this process, so that what else the machine does counts little.
+- bare: forward, backward and step of a method, its own schedules and teacher included, on tensors that are ready
+- loop: the same through radnet's loop, which serves the same tensors, watches for values that are not finite, counts,
+  logs every tenth step, and listens for signals
+- loop and monitors: with everything on that is on by default; RankMe, which comes every 500 steps, is measured alone
+  and its share added
+
+Ratios are medians over turns in which the arms run one after the other. On a machine with other work the ratio of CPU
+time is the steadier one; the bar is on the clock.
+
+The checkpoint is one of a ResNet-50 with AdamW. Lost is what the training thread waits for, and by how much the steps
+are slower until the file is on the disk. The rows for a GPU are in train_gpu.py.
 """
 
 import argparse
@@ -12,150 +21,257 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+from common import Bar, Report, arguments, finish, seconds
+from train_gpu import gpu_rows
 
 from radnet.configs import compose, validated
 from radnet.console import Meter
 from radnet.pretrain.checkpoints import CheckpointWriter
+from radnet.pretrain.exporting import evaluation_view
 from radnet.pretrain.final_form import into_final_form
 from radnet.pretrain.log import RunLog
 from radnet.pretrain.loop import TrainingState, train
-from radnet.pretrain.method import Method
-from radnet.pretrain.observer import NoObserver
+from radnet.pretrain.moment import Moment
+from radnet.pretrain.monitors.monitor import monitor_of
+from radnet.pretrain.monitors.rankme import rankme
+from radnet.pretrain.observer import NoObserver, Observer, RunDescription
 from radnet.pretrain.optimizers import build_optimizer
 from radnet.pretrain.processes import Processes
 from radnet.pretrain.registry import build_method, resolve_method
-from radnet.pretrain.report import Report
+from radnet.pretrain.report import Report as RunReport
 from radnet.pretrain.resume import snapshot
 from radnet.pretrain.settings import PretrainSettings
 from radnet.pretrain.skipped import SkippedBatches
 from radnet.pretrain.stopping import StopRequest
-from radnet.shards.batches import Batch
+from radnet.shards import Batch
 
-STEPS = 3
-"""Steps a round."""
+LEAST, MOST_LOST_S = 0.95, 2.0
+LONG = 100_000
+"""Steps of the run that the monitors are told of, so that they do what they do in a run of that length."""
+
+SMALL = {
+    "simclr": ["backbone=resnet18", "method.views.size=64"],
+    "dino": ["backbone=vit_tiny_patch16_224", "method.views.size=64", "method.views.local_size=32",
+             "method.views.local_views=4", "method.output_dim=1024", "method.hidden_dim=512"],
+    "mae": ["backbone=vit_tiny_patch16_224", "method.views.size=128", "method.decoder_width=192",
+            "method.decoder_depth=2", "method.decoder_heads=3"],
+}  # fmt: skip
+TINY = {
+    "simclr": ["backbone=test_resnet", "method.views.size=32"],
+    "dino": ["backbone=test_resnet", "method.views.size=48", "method.views.local_size=32",
+             "method.views.local_views=2", "method.output_dim=64", "method.hidden_dim=32"],
+    "mae": ["backbone=test_vit", "method.views.size=32", "+backbone_arguments.patch_size=8",
+            "method.decoder_width=32", "method.decoder_depth=1", "method.decoder_heads=2"],
+}  # fmt: skip
+ALONE = Processes(0, 1, torch.device("cpu"))
 
 
 class Ready:
-    """A stream whose one batch is always there."""
+    """Stands for a stream: the same tensors again and again, at no cost.
 
-    def __init__(self, method: Method, batch: int) -> None:
-        shapes = method.views.shapes
-        self.views = [torch.randn(batch, *shape) for shape in shapes]
+    Args:
+        views: One tensor a view, (B, C, H, W).
+        length: Batches an epoch.
+    """
+
+    def __init__(self, views: list[torch.Tensor], length: int) -> None:
+        self.views, self.length, self.epoch, self.step = views, length, 0, 0
+        self.rows = torch.arange(len(views[0]))
 
     def __len__(self) -> int:
-        return STEPS
+        return self.length
 
     def __iter__(self) -> Iterator[Batch]:
-        for step in range(STEPS):
-            yield Batch(list(self.views), torch.arange(len(self.views[0])), 0, step)
+        for step in range(self.length):
+            yield Batch(list(self.views), self.rows, 0, step)
+
+    def state_dict(self) -> dict[str, int]:
+        """As `Stream`'s."""
+        return {"epoch": self.epoch, "step": self.step}
 
 
-def settings_of(arguments: argparse.Namespace, *more: str) -> PretrainSettings:
-    overrides = ["data=x", "epochs=1", "schedule.warmup_epochs=0", f"method.views.size={arguments.size}", *more]
-    overrides += [f"backbone={arguments.backbone}", f"batch_size={arguments.batch}", f"device={arguments.device}"]
-    settings = validated(PretrainSettings, compose("pretrain", overrides), "the settings")
-    return settings.model_copy(update={"method": resolve_method(settings.method, slices=10_000)})
+class Arm:
+    """One method, ready to train in one of the ways.
 
+    Args:
+        overrides: Of the run.
+        out: Where its log goes.
+        observer: Makes what watches the run; None for nothing.
+    """
 
-def prepared(settings: PretrainSettings, processes: Processes, scratch: Path) -> TrainingState:
-    method = build_method(settings.method, settings.backbone, seed=0)
-    into_final_form(method, settings, processes)
-    optimizer = build_optimizer(method.parameter_groups(settings.optimizer.weight_decay), settings.optimizer)
-    scaler = torch.amp.GradScaler(processes.device.type, enabled=False)
-    skipped = SkippedBatches(RunLog(scratch / "skipped.jsonl"), lambda rows: [str(row) for row in rows], 10)
-    return TrainingState(method, optimizer, scaler, Ready(method, settings.batch_size), skipped)
+    def __init__(self, overrides: list[str], out: Path, observer: Callable[..., Observer] | None = None) -> None:
+        given = [f"out={out}", "data=none", "device=cpu", "epochs=1", "schedule.warmup_epochs=0", *overrides]
+        settings = validated(PretrainSettings, compose("pretrain", given), "the benchmark")
+        resolved = resolve_method(settings.method, slices=10_000)
+        self.settings = settings.model_copy(update={"method": resolved})
+        arguments = settings.backbone_arguments
+        self.method = build_method(resolved, settings.backbone, seed=0, backbone_arguments=arguments)
+        into_final_form(self.method, settings, ALONE)
+        self.optimizer = build_optimizer(
+            self.method.parameter_groups(settings.optimizer.weight_decay), settings.optimizer
+        )
+        shapes: Any = self.method.views.shapes  # type: ignore[attr-defined]
+        self.views = [torch.randn(settings.batch_size, *shape) for shape in shapes]
+        self.out = out
+        out.mkdir(parents=True)
+        self.observer: Observer = NoObserver()
+        if observer is not None:
+            self.observer = observer(self.settings, evaluation_view(self.method, self.settings))
+            marks = self.method.landmarks(settings.batch_size)
+            self.observer.start(RunDescription(self.settings, self.method, out, ALONE, marks, LONG // 100, LONG, 0))
 
+    def state(self, steps: int) -> TrainingState:
+        """A run of so many steps at its beginning, on the weights as they are."""
+        skipped = SkippedBatches(RunLog(self.out / "skipped.jsonl"), lambda rows: [str(row) for row in rows], 10)
+        stream: Any = Ready(self.views, steps)
+        return TrainingState(self.method, self.optimizer, torch.amp.GradScaler("cpu", enabled=False), stream, skipped)
 
-def seconds(work: Callable[[], None], device: torch.device) -> tuple[float, float]:
-    """Wall-clock and CPU seconds."""
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - wall_s, time.process_time() - cpu_s
+    def bare(self, steps: int) -> None:
+        """Steps without the loop."""
+        for number in range(steps):
+            moment = Moment(number, steps, steps)
+            self.method.before_step(moment)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.method(self.views)["loss"].backward()
+            self.method.before_update(moment)
+            self.optimizer.step()
+            self.method.after_step(moment)
 
-
-def loop_against_bare(arguments: argparse.Namespace) -> None:
-    processes = Processes(0, 1, torch.device(arguments.device))
-    settings = settings_of(arguments)
-    with tempfile.TemporaryDirectory() as scratch:
-        state = prepared(settings, processes, Path(scratch))
-
-        def bare() -> None:
-            views = [view.to(processes.device) for view in state.stream.views]
-            for _ in range(STEPS):
-                loss = state.method(views)["loss"]
-                state.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                state.optimizer.step()
-
-        def loop() -> None:
-            state.step = 0
-            report = Report(
-                RunLog(Path(scratch) / "log.jsonl"),
-                NoObserver(),
-                Meter("", STEPS, None),
-                state.skipped,
-                processes,
-                settings.log_every_steps,
-                check=lambda: None,
-            )
-            train(state, settings, processes, report=report, stop=StopRequest(), checkpoint=lambda _: None)
-
-        seconds(bare, processes.device)
-        seconds(loop, processes.device)
-        rounds = []
-        for number in range(arguments.rounds):
-            turns = {work: seconds(work, processes.device) for work in ((bare, loop) if number % 2 else (loop, bare))}
-            rounds.append((turns[bare], turns[loop]))
-    wall, cpu = (statistics.median(bare[kind] / loop[kind] for bare, loop in rounds) for kind in (0, 1))
-    ms = 1000 * statistics.median(bare[1] for bare, _ in rounds) / STEPS
-    print(
-        f"| loop / bare steps, {arguments.backbone} {arguments.size} px, batch {arguments.batch} ({ms:.0f} ms of CPU "
-        f"a step) | {wall:.3f} of the rate by the clock, {cpu:.3f} by CPU seconds |"
-    )
-
-
-def checkpoint_of_a_resnet50(arguments: argparse.Namespace) -> None:
-    processes = Processes(0, 1, torch.device(arguments.device))
-    arguments = argparse.Namespace(**{**vars(arguments), "backbone": "resnet50", "size": 32, "batch": 2})
-    settings = settings_of(arguments)
-    with tempfile.TemporaryDirectory() as scratch:
-        state = prepared(settings, processes, Path(scratch))
-        state.method([view.to(processes.device) for view in state.stream.views])["loss"].backward()
-        state.optimizer.step()
-        writer = CheckpointWriter(Path(scratch), keep=1)
-        lost, written = [], []
-
-        def save() -> None:
-            writer.save(snapshot(state, NoObserver(), settings, processes))
-
-        for number in range(arguments.rounds):
-            state.step = number + 1
-            lost.append(seconds(save, processes.device)[0])
-            written.append(lost[-1] + seconds(writer.wait, processes.device)[0])
-        size = sum(path.stat().st_size for path in Path(scratch).glob("step-*.pt")) / 1e6
-        writer.close()
-    waits = f"training waits {statistics.median(lost):.2f} s (at most {max(lost):.2f} s)"
-    print(
-        f"| checkpoint of SimCLR on ResNet-50 ({size:.0f} MB) | {waits}, on disk after "
-        f"{statistics.median(written):.2f} s |"
-    )
+    def loop(self, steps: int) -> None:
+        """Steps of radnet's loop."""
+        state, meter = self.state(steps), Meter("steps", steps, None)
+        log, every = RunLog(self.out / "log.jsonl"), self.settings.log_every_steps
+        report = RunReport(log, self.observer, meter, state.skipped, ALONE, every, check=lambda: None)
+        train(state, self.settings, ALONE, report=report, stop=StopRequest(), checkpoint=lambda _: None)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="resnet10t")
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    arguments = parser.parse_args()
-    print("| what | measured |\n|---|---|")
-    loop_against_bare(arguments)
-    checkpoint_of_a_resnet50(arguments)
+    parser = arguments(__doc__)
+    parser.add_argument("--seconds", type=float, default=1.0, help="about the time of one turn")
+    parser.add_argument("--turns", type=int, default=9, help="turns of each arm; the median counts")
+    parser.add_argument("--batch", type=int, default=32, help="slices a step")
+    options = parser.parse_args()
+    if options.quick:
+        options.seconds, options.turns, options.batch = 0.1, 1, 4
+    report = Report("train", {key: getattr(options, key) for key in ("seconds", "turns", "batch")})
+    report.settings["threads"] = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as scratch:
+        report.add("Slices a second on ready tensors", loops(Path(scratch), options, report))
+        report.add("What the loop adds to a step of next to no work", tiny(Path(scratch), options))
+        report.add("Checkpoint of a SimCLR run", checkpoints(Path(scratch), options, report))
+        gpu_rows(Path(scratch), options, report)
+    finish(report, options)
+
+
+def loops(scratch: Path, options: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
+    """Bare steps, the loop, and the loop with monitors, of every method."""
+    rows = []
+    for name, small in (TINY if options.quick else SMALL).items():
+        given = [f"method={name}", f"batch_size={options.batch}", *small]
+        bare, loop = Arm(given, scratch / name / "bare"), Arm(given, scratch / name / "loop")
+        watched = Arm(given, scratch / name / "watched", monitor_of)
+        bare.bare(2)
+        steps = max(round(options.seconds / (seconds(lambda bare=bare: bare.bare(3)) / 3)), 2)
+        loop.loop(2)
+        watched.loop(2)
+        arms = {"bare": bare.bare, "loop": loop.loop, "watched": watched.loop}
+        wall_s, cpu_s = by_turn(arms, steps, options.turns)
+        monitors = watched.settings.monitors
+        width = watched.method.backbone.num_features
+        features = torch.randn(monitors.features_rows, int(width))  # type: ignore[arg-type]
+        now_and_then_s = min(seconds(lambda features=features: rankme(features)) for _ in range(3))
+        share = now_and_then_s / monitors.features_every_steps
+        for clock_s in (wall_s, cpu_s):
+            clock_s["watched"] = [value + share for value in clock_s["watched"]]
+        watched.observer.close()
+        ratio = paired(wall_s, "bare", "loop")
+        rows.append(
+            {
+                "method": f"{name}, {small[0].removeprefix('backbone=')}",
+                "bare": options.batch / statistics.median(wall_s["bare"]),
+                "loop": options.batch / statistics.median(wall_s["loop"]),
+                "and monitors": options.batch / statistics.median(wall_s["watched"]),
+                "loop / bare": ratio,
+                "of CPU time": paired(cpu_s, "bare", "loop"),
+                "monitors' share": 1 - paired(wall_s, "loop", "watched"),
+                "of CPU time ": 1 - paired(cpu_s, "loop", "watched"),
+                "ms a step": 1000 * statistics.median(wall_s["bare"]),
+            }
+        )
+        report.bars.append(Bar(f"{name}: loop / bare steps", ratio, LEAST))
+    return rows
+
+
+def tiny(scratch: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Milliseconds that the loop adds, where they can be seen: on networks of a few thousand weights."""
+    rows, steps = [], 5 if options.quick else 50
+    for name, small in TINY.items():
+        given = [f"method={name}", "batch_size=2", *small]
+        bare, loop = Arm(given, scratch / "tiny" / name / "bare"), Arm(given, scratch / "tiny" / name / "loop")
+        bare.bare(2)
+        loop.loop(2)
+        _, cpu_s = by_turn({"bare": bare.bare, "loop": loop.loop}, steps, options.turns)
+        bare_ms, loop_ms = (1000 * statistics.median(cpu_s[arm]) for arm in ("bare", "loop"))
+        rows.append({"method": name, "bare ms": bare_ms, "loop ms": loop_ms, "added ms": loop_ms - bare_ms})
+    return rows
+
+
+def by_turn(
+    arms: dict[str, Callable[[int], None]], steps: int, turns: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Seconds a step of every arm in every turn, on the clock and of this process's CPU time."""
+    wall_s: dict[str, list[float]] = {name: [] for name in arms}
+    cpu_s: dict[str, list[float]] = {name: [] for name in arms}
+    for turn in range(turns):
+        for name in list(arms) if turn % 2 == 0 else list(reversed(arms)):
+            wall, cpu = time.perf_counter(), time.process_time()
+            arms[name](steps)
+            wall_s[name].append((time.perf_counter() - wall) / steps)
+            cpu_s[name].append((time.process_time() - cpu) / steps)
+    return wall_s, cpu_s
+
+
+def paired(spent_s: dict[str, list[float]], one: str, other: str) -> float:
+    """Median over the turns of the ratio of two arms that ran one after the other."""
+    return statistics.median(a / b for a, b in zip(spent_s[one], spent_s[other], strict=True))
+
+
+def checkpoints(scratch: Path, options: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
+    """What a run loses to a checkpoint: the copy, and slower steps while it is written."""
+    backbone = "resnet10t" if options.quick else "resnet50"
+    arm = Arm([f"backbone={backbone}", "batch_size=8", "method.views.size=64"], scratch / "checkpoint")
+    arm.bare(2)
+    usual_s = statistics.median(seconds(lambda: arm.bare(1)) for _ in range(3 if options.quick else 9))
+    writer, rows = CheckpointWriter(scratch / "checkpoints", 1), []
+    for number in range(1 if options.quick else 3):
+        state = arm.state(10)
+        state.step = number + 1
+        begun = time.perf_counter()
+        writer.save(snapshot(state, arm.observer, arm.settings, ALONE))
+        held_s, steps = time.perf_counter() - begun, 0
+        while not writer._writing.done():  # type: ignore[union-attr]  # the loop has no need to ask
+            arm.bare(1)
+            steps += 1
+        total_s = time.perf_counter() - begun
+        writer.wait()
+        megabytes = sum(path.stat().st_size for path in (scratch / "checkpoints").glob("*.pt")) / 1e6
+        lost_s = max(total_s - steps * usual_s, held_s)
+        rows.append(
+            {
+                "backbone": backbone,
+                "MB": megabytes,
+                "held up s": held_s,
+                "until on the disk s": total_s,
+                "lost s": lost_s,
+            }
+        )
+    writer.close()
+    lost_s = statistics.median(row["lost s"] for row in rows)
+    report.bars.append(Bar(f"{backbone}: lost to a checkpoint", lost_s, MOST_LOST_S, at_least=False, unit=" s"))
+    return rows
 
 
 if __name__ == "__main__":
