@@ -1,0 +1,313 @@
+"""Whether pretraining teaches anything: every method's demo recipe against the weights that it starts from.
+
+Run: python benchmarks/learning.py [--work DIR] [--methods simclr dino mae] [--seeds 0 1 2]
+
+Synthetic patients are split by patient; each method of configs/experiment/*_demo.yaml is pretrained on the slices of
+the train patients with several seeds, and frozen features are scored on test patients whom neither pretraining nor
+the probes have seen. The other arm is the same backbone, of the same seeds, exported before its first step: same
+architecture, same initial weights, same views, same path. Each arm counts with the better of its kNN and its linear
+probe. An interval resamples patients and seeds (`radnet.transfer.statistics.seed_patient_bootstrap`).
+
+The bar stands on the hardest task. Which one that is follows from the random weights alone, for each backbone: of the
+tasks with at least LEAST_PATIENTS test patients on which random weights are told from chance (the lower end of their
+interval lies above it), the one with the smallest (score - chance) / (1 - chance). A task on which they cannot be
+told from chance may be one that pictures of this size do not show; it is printed like all others, and a note says so.
+
+Real volumes (RADNET_SHARED): the same weights, pretrained on the phantom alone, on the body regions of real CT. These
+are few patients: reported as they are, without a bar.
+
+With --work DIR, what is there already (scans, runs) is used again; runs of other settings are refused.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import ROOT, Bar, Report, arguments, finish, shared_data
+from numpy.typing import NDArray
+
+from radnet.configs import compose, validated
+from radnet.hashing import settings_hash
+from radnet.models import ModelName
+from radnet.pretrain.exporting import export_method, provenance
+from radnet.pretrain.registry import build_method, resolve_method
+from radnet.pretrain.run import pretrain
+from radnet.pretrain.settings import PretrainSettings
+from radnet.records import Interval
+from radnet.scans.keys import KeyedHash
+from radnet.scans.phantom import write_phantom_archive
+from radnet.shards.build import BuildSettings, build_shards
+from radnet.shards.shard_set import ShardSet
+from radnet.transfer.cells import Column, EvaluationSettings, compute_cell
+from radnet.transfer.metrics import METRICS
+from radnet.transfer.protocols import build_protocol
+from radnet.transfer.statistics import Statistic, seed_patient_bootstrap
+from radnet.transfer.tasks import Task, task_items, task_named
+
+METHODS = ("simclr", "dino", "mae")
+TASKS = ("body_region", "vertebra_group", "contrast_phase", "liver_lesion")
+PROTOCOLS = ("knn", "linear")
+PATIENTS, SERIES, SLICES, PIXELS = 300, 2, 10, 160
+QUICK_PATIENTS, QUICK_SLICES = 36, 4
+SPLIT = (0.5, 0.1, 0.4)
+REAL_SPLIT, REAL_SIZE, REAL_EVERY = (0.5, 0.15, 0.35), 128, 4
+SECRET = KeyedHash(b"radnet benchmark: nobody's scans, so nobody's secret")
+LEAST_PATIENTS = 30
+MOST_SECONDS = 15 * 60
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of a comparison on one task: the better protocol, its statistic of each seed, and the interval."""
+
+    protocol: str
+    statistics: list[Statistic]
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Pretrained against random weights on one task."""
+
+    task: Task
+    patients: int
+    items: int
+    chance: float
+    random: Arm
+    pretrained: Arm
+    difference: Interval
+
+    @property
+    def gap(self) -> float:
+        """From the upper end of the random arm's interval to the lower end of the pretrained one's."""
+        return self.pretrained.interval.low - self.random.interval.high
+
+    @property
+    def ease(self) -> float:
+        """How far random weights come from chance (0) to faultless (1)."""
+        return (self.random.interval.value - self.chance) / (1 - self.chance)
+
+    @property
+    def may_be_hardest(self) -> bool:
+        """See the top of the file."""
+        return self.patients >= LEAST_PATIENTS and self.random.interval.low > self.chance
+
+    def row(self, hardest: bool) -> dict[str, Any]:
+        """A line of the table."""
+        return {
+            "task": self.task.name + (" (hardest)" if hardest else ""),
+            "metric": self.task.metric,
+            "test patients": self.patients,
+            "test slices": self.items,
+            "chance": self.chance,
+            "random weights": f"{_text(self.random.interval)} {self.random.protocol}",
+            "pretrained": f"{_text(self.pretrained.interval)} {self.pretrained.protocol}",
+            "difference, paired": _text(self.difference, "+"),
+            "intervals apart": "yes" if self.gap > 0 else "no",
+        }
+
+
+def main() -> None:
+    """Parse, pretrain, evaluate, print."""
+    parser = arguments(__doc__)
+    parser.add_argument("--work", type=Path, help="where scans and runs stay; by default they are thrown away")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="at least two")
+    options = parser.parse_args()
+    if len(set(options.seeds)) < 2:
+        parser.error("--seeds: two different ones at least, or the seeds' share of the interval is unknown")
+    if options.work:
+        _measure(options, options.work)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            _measure(options, Path(folder))
+
+
+def _measure(options: argparse.Namespace, work: Path) -> None:
+    patients, slices = (QUICK_PATIENTS, QUICK_SLICES) if options.quick else (PATIENTS, SLICES)
+    settings = {"patients": patients, "series": SERIES, "slices": slices, "pixels": PIXELS, "split": SPLIT}
+    report = Report("learning", {**settings, "seeds": options.seeds, "resamples": RESAMPLES, "tasks": TASKS})
+    report.notes.append("all patients of the tables but the last are synthetic: these figures say nothing of real ones")
+    phantom = _phantom(work / f"phantom-{settings_hash(settings)[:8]}", patients, slices)
+    real = _real(work / "real", report) if not options.quick else None
+    training, reals = [], []
+    for method in options.methods:
+        arms, facts = _weights(method, phantom, work, options)
+        training.append(facts)
+        size = facts.pop("size")
+        compared = [_compare(arms, task_named(task, size=size), phantom, work) for task in TASKS]
+        _judge(method, facts, compared, report)
+        if real is not None:
+            reals.append(
+                {"method": method} | _compare(arms, task_named("body_region", size=size), real, work).row(False)
+            )
+    report.add("Pretraining (the slowest seed)", training)
+    if reals:
+        report.add("Body region of real volumes; pretrained on the phantom alone", reals)
+    finish(report, options)
+
+
+def _judge(method: str, facts: dict[str, Any], compared: list[Comparison], report: Report) -> None:
+    """A table and the bars of one method."""
+    candidates = [comparison for comparison in compared if comparison.may_be_hardest]
+    hardest = min(candidates, key=lambda comparison: comparison.ease) if candidates else None
+    report.add(
+        f"{method}: {facts['backbone']} pretrained on the phantom against the weights it starts from",
+        [comparison.row(comparison is hardest) for comparison in compared],
+    )
+    out = [comparison.task.name for comparison in compared if not comparison.may_be_hardest]
+    if out:
+        report.notes.append(f"{method}: not asked which is hardest (few patients, or random as good as chance): {out}")
+    if hardest is not None:
+        what = f"{method} on {hardest.task.name}: its interval above that of random weights, by"
+        report.bars.append(Bar(what, hardest.gap, 0.0, unit=""))
+    report.bars.append(Bar(f"{method}: seconds of training", facts["seconds"], MOST_SECONDS, False, " s"))
+
+
+def _phantom(folder: Path, patients: int, slices: int) -> ShardSet:
+    """The synthetic set."""
+    archive, out = folder / "archive", folder / "set"
+    if not archive.exists():
+        write_phantom_archive(
+            archive,
+            patients=patients,
+            series_per_patient=SERIES,
+            slices=slices,
+            size=PIXELS,
+            file_format="nifti",
+            jobs=2,
+        )
+    return _built(archive, out, BuildSettings(split_fractions=SPLIT))
+
+
+def _real(folder: Path, report: Report) -> ShardSet | None:
+    """The set of real CT, as in examples/real_ct.sh but thinned out; None where there are no real data."""
+    data = shared_data()
+    if data is None:
+        report.notes.append("no real volumes: RADNET_SHARED holds none")
+        return None
+    sys.path.insert(0, str(ROOT / "examples"))
+    from real_ct_metadata import main as write_metadata
+
+    archive = folder / "archive"
+    archive.mkdir(parents=True, exist_ok=True)
+    for name in ("ct_volumes", "dicom_series"):
+        if not (archive / name).exists():
+            (archive / name).symlink_to(data / name)
+    write_metadata(data, archive / "metadata.csv")
+    settings = BuildSettings(split_fractions=REAL_SPLIT, size=REAL_SIZE, every=REAL_EVERY)
+    return _built(archive, folder / "set", settings)
+
+
+def _built(archive: Path, out: Path, settings: BuildSettings) -> ShardSet:
+    if not (out / "manifest.json").exists():
+        build_shards(archive, out, SECRET, settings, jobs=2)
+    return ShardSet.open(out)
+
+
+def _weights(
+    method: str, phantom: ShardSet, work: Path, options: argparse.Namespace
+) -> tuple[dict[str, list[Path]], dict[str, Any]]:
+    """Exports of both arms, one a seed, and what is to be known about the training."""
+    arms: dict[str, list[Path]] = {"random": [], "pretrained": []}
+    seconds = []
+    for seed in options.seeds:
+        out = work / f"{method}-{seed}{'-quick' if options.quick else ''}"
+        overrides = [
+            f"experiment={method}_demo",
+            f"data={phantom.path}",
+            f"out={out}",
+            f"seed={seed}",
+            "monitors.tensorboard=false",  # neither changes the run
+            "monitors.curves=false",
+            *(["epochs=1", "schedule.warmup_epochs=0", "batch_size=16"] if options.quick else []),
+        ]
+        settings = validated(PretrainSettings, compose("pretrain", overrides), "the settings of radnet pretrain")
+        arms["random"].append(_untrained(settings, phantom, out.with_name(f"{out.name}-untrained")))
+        clock = out.with_name(f"{out.name}.seconds.json")
+        started_s = time.perf_counter()
+        pretrain(overrides)
+        if not clock.exists():
+            clock.write_text(json.dumps(round(time.perf_counter() - started_s, 1)))
+        seconds.append(float(json.loads(clock.read_text())))
+        arms["pretrained"].append(out / "export")
+    slices = len(phantom.rows("train"))
+    return arms, {
+        "method": method,
+        "backbone": settings.backbone,
+        "train slices": slices,
+        "epochs": settings.epochs,
+        "steps": settings.epochs * (slices // settings.batch_size),
+        "seconds": max(seconds),
+        "size": int(settings.method["views"]["size"]),
+    }
+
+
+def _untrained(settings: PretrainSettings, phantom: ShardSet, out: Path) -> Path:
+    """The backbone as the run with these settings finds it before its first step."""
+    resolved = resolve_method(settings.method, slices=len(phantom.rows("train")))
+    method = build_method(
+        resolved, settings.backbone, seed=settings.seed, backbone_arguments=settings.backbone_arguments
+    )
+    return export_method(method, out, settings, provenance(settings, phantom), overwrite=True)
+
+
+def _compare(arms: dict[str, list[Path]], task: Task, shards: ShardSet, work: Path) -> Comparison:
+    """Both arms on one task."""
+    items = task_items(task, shards)
+    test = items.side("test")
+    target, patients = items.target[test], items.patients[test]
+    interval = partial(seed_patient_bootstrap, patients=patients, resamples=RESAMPLES, seed=0)
+    settings = EvaluationSettings(cache=work / "cache", resamples=100)  # intervals are made here
+    columns = [
+        Column(task, build_protocol(protocol, threads=2), shards, items, items.side("train"), work / "cells", settings)
+        for protocol in PROTOCOLS
+    ]
+
+    def arm(exports: list[Path]) -> Arm:
+        found = []
+        for column in columns:
+            statistics = [_statistic(export, column, target) for export in exports]
+            found.append(Arm(column.protocol.name, statistics, interval(statistics)))
+        return max(found, key=lambda one: one.interval.value)
+
+    random, pretrained = arm(arms["random"]), arm(arms["pretrained"])
+    pairs = zip(pretrained.statistics, random.statistics, strict=True)
+    present = len(np.unique(target))
+    return Comparison(
+        task=task,
+        patients=len(np.unique(patients)),
+        items=len(test),
+        chance=0.5 if task.metric == "macro_auroc" else 1 / present,
+        random=random,
+        pretrained=pretrained,
+        difference=interval([partial(_difference, own, other) for own, other in pairs]),
+    )
+
+
+def _difference(own: Statistic, other: Statistic, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    return own(weight) - other(weight)
+
+
+def _statistic(export: Path, column: Column, target: NDArray[np.int64]) -> Statistic:
+    """The task's metric of one export with one protocol, as a function of item weights."""
+    cell = compute_cell(ModelName("local-dir", str(export)), column)
+    if cell.scores is None:
+        raise SystemExit(f"no scores for {export}")
+    return METRICS[column.task.metric].statistic(target, cell.scores)
+
+
+def _text(interval: Interval, sign: str = "") -> str:
+    return f"{interval.value:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
+
+
+if __name__ == "__main__":
+    main()
