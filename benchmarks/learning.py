@@ -1,6 +1,6 @@
 """Whether pretraining teaches anything: every method's demo recipe against the weights that it starts from.
 
-Run: python benchmarks/learning.py [--work DIR] [--methods simclr dino mae] [--seeds 0 1 2]
+Run: python benchmarks/learning.py [--work DIR] [--methods mae dino simclr] [--seeds 0 1 2]
 
 Synthetic patients are split by patient; each method of configs/experiment/*_demo.yaml is pretrained on the slices of
 the train patients with several seeds, and frozen features are scored on test patients whom neither pretraining nor
@@ -53,7 +53,7 @@ from radnet.transfer.protocols import build_protocol
 from radnet.transfer.statistics import Statistic, seed_patient_bootstrap
 from radnet.transfer.tasks import Task, task_items, task_named
 
-METHODS = ("simclr", "dino", "mae")
+METHODS = ("mae", "dino", "simclr")
 TASKS = ("body_region", "vertebra_group", "contrast_phase", "liver_lesion")
 PROBE = {"C": [0.001, 0.01, 0.1, 1.0], "max_iter": 100}
 PATIENTS, SERIES, SLICES, PIXELS = 300, 2, 10, 160
