@@ -59,7 +59,7 @@ def main() -> None:
         options.batch, options.seconds, options.turns = 4, 0.2, 1
     settings = {key: getattr(options, key) for key in ("workers", "batch", "seconds", "turns", "dtype")}
     report = Report("loader", settings)
-    each = 2 if options.quick else 24
+    each = 8 if options.quick else 24  # fewer would leave a worker of the peer without a slice, for ever
     slices = slices_512(each, report) + [hu for group in slices_native(each, report).values() for hu in group]
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(Path(scratch), slices, options)

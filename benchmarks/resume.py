@@ -43,19 +43,19 @@ def main() -> None:
     if options.quick:
         options.turns, options.samples = 1, 20_000
     report = Report("resume", {"turns": options.turns, "samples": options.samples, "at": AT, "batch": BATCH})
-    each = 8 if options.quick else 24
+    each = 32 if options.quick else 24
     with tempfile.TemporaryDirectory() as scratch:
         slices = slices_512(4, report) + [hu for group in slices_native(each, report).values() for hu in group]
         path = Path(scratch) / "set"
         own = len(shard_set(Path(scratch), slices))
-        rows = []
+        rows, numbers = [], WORKERS[:1] if options.quick else WORKERS
         for samples in (own, options.samples):
-            for workers in WORKERS:
+            for workers in numbers:
                 rows.append(row := compare(path, samples, workers, options.turns))
                 what = f"{samples} samples, {workers} workers: resumed / fresh"
                 report.bars.append(Bar(what, row["resumed / fresh"], MOST, at_least=False))
         report.add(f"Time to the first batch; resumed at {100 * AT:.0f} % of an epoch", rows)
-        for workers in WORKERS:
+        for workers in numbers:
             report.bars.append(Bar(f"{workers} workers: equal batches after resuming", same(path, own, workers), 1.0))
     finish(report, options)
 

@@ -51,11 +51,13 @@ def phantom(
 def export(
     run: Annotated[Path, typer.Argument(help="A run directory of radnet pretrain, finished or not.")],
     out: Annotated[Path, typer.Argument(help="Directory of the export.")],
+    step: Annotated[int | None, typer.Option(help="The checkpoint after so many steps; default: the newest.")] = None,
+    average: Annotated[int, typer.Option(min=1, help="Average the weights of so many checkpoints up to it.")] = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Export a run's newest checkpoint so that timm.create_model("local-dir:OUT", pretrained=True) loads it."""
     from radnet.console import say
     from radnet.pretrain.run import export_run
 
-    export_run(run, out, overwrite=overwrite)
+    export_run(run, out, step=step, average=average, overwrite=overwrite)
     say(f'exported: timm.create_model("local-dir:{out}", pretrained=True, num_classes=0)')

@@ -37,6 +37,8 @@ class Provenance:
         code_version: Version of radnet.
         licence: Licence of the weights, as their maker states it; empty when not stated.
         window: Window policy during pretraining.
+        initial_weights: Where training began: "architecture", "weights_sha256", "pretraining" in words, "method",
+            "data" (content hashes) and "synthetic"; {} for random weights.
     """
 
     method: str
@@ -48,6 +50,7 @@ class Provenance:
     code_version: str = ""
     licence: str = ""
     window: dict[str, Any] = field(default_factory=dict)
+    initial_weights: dict[str, Any] = field(default_factory=dict)
 
 
 def export_backbone(
@@ -193,6 +196,7 @@ license: {provenance.licence or "unknown"}
 |---|---|
 | steps | {provenance.steps} |
 | slices shown | {provenance.slices_seen} |
+| began with | {provenance.initial_weights.get("pretraining", "random weights")} |
 | channels, size | {len(view.mean)}, {view.size} px |
 | window in evaluation | `{json.dumps(view.describe()["window"])}` |
 | window in pretraining | `{json.dumps(provenance.window)}` |

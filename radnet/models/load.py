@@ -181,6 +181,10 @@ def _with_config(name: ModelName, backbone: nn.Module, config: dict[str, Any]) -
     synthetic = bool(provenance["synthetic"])
     words = f"{sets}{' (synthetic)' if synthetic else ''}, {provenance['steps']} steps"
     data = tuple(provenance["data"].values())
+    initial = provenance.get("initial_weights", {})  # exports of before had none
+    if initial:
+        words = f"{initial['pretraining']}; then {words}"
+        data += tuple(initial["data"])
     return _loaded(name, "in-domain", backbone, architecture, mean, std, words, provenance["method"], synthetic, data)
 
 

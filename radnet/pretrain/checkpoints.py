@@ -60,7 +60,12 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, keep: int, keep_eve
     """
     path = directory / f"step-{checkpoint.step:0{_DIGITS}d}.pt"
     with atomic_file(path) as file:
-        torch.save(vars(checkpoint), file)
+        try:
+            torch.save(vars(checkpoint), file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error  # torch ends its archive all the same, and that fails in other words
+            raise
     for old in list_checkpoints(directory)[:-keep]:
         if keep_every is None or step_of(old) % keep_every:
             old.unlink()
@@ -144,12 +149,15 @@ class CheckpointWriter:
         directory: Where checkpoints go.
         keep: See `save_checkpoint`.
         keep_every: See `save_checkpoint`.
+
+    Attributes:
+        writing: The one under way, or whose end nobody has heard of.
     """
 
     def __init__(self, directory: Path, keep: int, keep_every: int | None = None) -> None:
         self._directory, self._keep, self._keep_every = directory, keep, keep_every
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._writing: Future[Path] | None = None
+        self.writing: Future[Path] | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Copy what may change, and write it in the background, one checkpoint at a time.
@@ -159,7 +167,7 @@ class CheckpointWriter:
         """
         self.wait()
         kept = Checkpoint(**{name: _copied(value) for name, value in vars(checkpoint).items()})
-        self._writing = self._thread.submit(save_checkpoint, self._directory, kept, self._keep, self._keep_every)
+        self.writing = self._thread.submit(save_checkpoint, self._directory, kept, self._keep, self._keep_every)
 
     def check(self) -> None:
         """Raise what went wrong in the background, without waiting.
@@ -167,7 +175,7 @@ class CheckpointWriter:
         Raises:
             RadnetError: A checkpoint could not be written.
         """
-        if self._writing is not None and self._writing.done():
+        if self.writing is not None and self.writing.done():
             self.wait()
 
     def wait(self) -> None:
@@ -176,7 +184,7 @@ class CheckpointWriter:
         Raises:
             RadnetError: It could not be written.
         """
-        writing, self._writing = self._writing, None
+        writing, self.writing = self.writing, None
         if writing is not None:
             writing.result()
 

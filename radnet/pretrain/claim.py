@@ -17,21 +17,28 @@ from radnet.pretrain.stopping import STOPPED
 
 SETTINGS = "settings.json"
 FORMAT = 2
-FIXED = ("method.name", "backbone", "backbone_arguments", "batch_size", "optimizer.name", "view_dtype", "data")
+FIXED = (
+    "method.name",
+    "backbone",
+    "backbone_arguments",
+    "batch_size",
+    "optimizer.name",
+    "view_dtype",
+    "data",
+    "data_weights",
+    "initial_weights",
+)
 """What can never change within a run: tensors would not fit, or steps would mean something else."""
 
 
-def claim(
-    out: Path, settings: PretrainSettings, origin: Provenance, processes: Processes, *, content_hash: str
-) -> bool:
+def claim(out: Path, settings: PretrainSettings, origin: Provenance, processes: Processes) -> bool:
     """Make the run directory, or check that it belongs to a run with the same settings. Rank 0 decides.
 
     Args:
         out: The run directory.
         settings: What is asked for now, the method's settings resolved.
-        origin: What an export says before the first step.
+        origin: What an export says before the first step: content hashes of the data and of the initial weights.
         processes: This process's place.
-        content_hash: Of the data.
 
     Returns:
         Whether the run is finished.
@@ -39,18 +46,19 @@ def claim(
     Raises:
         UsageError: The directory holds something else, or a run that differs in more than `allow_changes` allows.
     """
-    mine = {"settings": settings.sha256(), "data": content_hash}
-    heard = processes.rank_0_decides(lambda: {**mine, "finished": _decide(out, settings, origin, content_hash)})
+    weights = origin.initial_weights.get("weights_sha256")
+    mine = {"settings": settings.sha256(), "data": list(origin.data.values()), "weights": weights}
+    heard = processes.rank_0_decides(lambda: {**mine, "finished": _decide(out, settings, origin)})
     if {name: heard[name] for name in mine} != mine:
         raise UsageError(
-            f"Rank {processes.rank} has other settings or other data than rank 0",
+            f"Rank {processes.rank} has other settings, other data or other initial weights than rank 0",
             seen=settings.data,
-            fix="Start all processes with the same command, and give every node the same shard set",
+            fix="Start all processes with the same command, and give every node the same files",
         )
     return bool(heard["finished"])
 
 
-def _decide(out: Path, settings: PretrainSettings, origin: Provenance, content_hash: str) -> bool:
+def _decide(out: Path, settings: PretrainSettings, origin: Provenance) -> bool:
     known = out / SETTINGS
     fresh = {
         "format": FORMAT,
@@ -68,8 +76,11 @@ def _decide(out: Path, settings: PretrainSettings, origin: Provenance, content_h
     keys = [*now, *(key for key in before if key not in now and key.split(".")[0] in settings.identity())]
     differing = {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
     data = stored["provenance"]["data"]
-    if content_hash not in data.values():
-        differing["data"] = (", ".join(data), "a set with other content")
+    if list(data.values()) != list(origin.data.values()):
+        differing["data"] = (", ".join(data), f"{', '.join(origin.data)}, which has other content")
+    weights = stored["provenance"].get("initial_weights", {})
+    if weights.get("weights_sha256") != origin.initial_weights.get("weights_sha256"):
+        differing["initial_weights"] = (weights.get("pretraining"), origin.initial_weights.get("pretraining"))
     fixed = sorted(key for key in differing if any(key == one or key.startswith(f"{one}.") for one in FIXED))
     said = "; ".join(f"{key}: {was!r} before, {is_now!r} now" for key, (was, is_now) in differing.items())
     if fixed and settings.allow_changes:

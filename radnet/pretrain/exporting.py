@@ -4,6 +4,7 @@ import copy
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,12 +13,12 @@ from radnet.errors import UsageError
 from radnet.models import Provenance, export_backbone
 from radnet.pretrain.checkpoints import Checkpoint, list_checkpoints, load_checkpoint, step_of
 from radnet.pretrain.claim import stored_settings
+from radnet.pretrain.data import TrainingData
 from radnet.pretrain.method import Method
 from radnet.pretrain.processes import Processes
 from radnet.pretrain.registry import build_method
 from radnet.pretrain.resume import CHECKPOINTS, load_method_state
 from radnet.pretrain.settings import PretrainSettings
-from radnet.shards import ShardSet
 from radnet.views import EvaluationView, window_policy
 from radnet.views.window import describe_window
 
@@ -114,19 +115,26 @@ def evaluation_view(method: Method, settings: PretrainSettings) -> EvaluationVie
     return EvaluationView(size=recipe.size, window=window, mean=mean, std=std)
 
 
-def provenance(settings: PretrainSettings, shards: ShardSet) -> Provenance:
-    """What an export says of where it comes from, before the first step."""
+def provenance(settings: PretrainSettings, data: TrainingData, initial: dict[str, Any]) -> Provenance:
+    """What an export says of where it comes from, before the first step.
+
+    Args:
+        settings: Of the run.
+        data: What it trains on.
+        initial: From `load_initial_weights`.
+    """
     window = settings.method.get("views", {}).get("window", {})
     return Provenance(
         method=settings.method["name"],
-        data={shards.manifest.name: shards.manifest.content_hash()},
-        synthetic=shards.manifest.synthetic != "none",
+        data=data.content,
+        synthetic=data.is_synthetic or bool(initial.get("synthetic")),
         steps=0,
         slices_seen=0,
         settings_sha256=settings.sha256(),
         code_version=__version__,
         licence=settings.licence,
         window=describe_window(window_policy(window)) if window else {},
+        initial_weights=initial,
     )
 
 

@@ -18,8 +18,10 @@ from radnet.files import write_atomically
 from radnet.models.load import RUN_EXPORT
 from radnet.pretrain.checkpoints import CheckpointWriter
 from radnet.pretrain.claim import claim
+from radnet.pretrain.data import TrainingData
 from radnet.pretrain.exporting import evaluation_view, export_method, export_run, prove_export, provenance
 from radnet.pretrain.final_form import into_final_form
+from radnet.pretrain.initial import load_initial_weights
 from radnet.pretrain.log import RunLog
 from radnet.pretrain.loop import TrainingState, train
 from radnet.pretrain.moment import Moment
@@ -33,7 +35,7 @@ from radnet.pretrain.resume import CHECKPOINTS, resume, snapshot
 from radnet.pretrain.settings import PretrainSettings
 from radnet.pretrain.skipped import SKIPPED, SkippedBatches
 from radnet.pretrain.stopping import EXIT_CODE_STOPPED, STOPPED, StoppedError, listening
-from radnet.shards import BatchOrder, ShardSet, Stream
+from radnet.shards import Stream
 
 __all__ = ["export_run", "pretrain"]
 
@@ -54,30 +56,31 @@ def pretrain(overrides: list[str]) -> Path:
         RadnetError: The work failed.
     """
     settings = validated(PretrainSettings, compose("pretrain", overrides), "the settings of radnet pretrain")
-    shards = ShardSet.open(settings.data)
+    data = TrainingData.open(settings)
     with join_processes(settings.device, settings.timeout_minutes) as processes:
-        return _run(settings, shards, processes)
+        return _run(settings, data, processes)
 
 
-def _run(settings: PretrainSettings, shards: ShardSet, processes: Processes) -> Path:
+def _run(settings: PretrainSettings, data: TrainingData, processes: Processes) -> Path:
     out = Path(settings.out)
-    rows = shards.rows("train")
-    settings = settings.model_copy(update={"method": resolve_method(settings.method, slices=len(rows))})
+    slices = len(data.rows)
+    settings = settings.model_copy(update={"method": resolve_method(settings.method, slices=slices)})
     method = build_method(
         settings.method, settings.backbone, seed=settings.seed, backbone_arguments=settings.backbone_arguments
     )
     # a wrong evaluation_window or a set without labels is refused now, not at the export or the first kNN
     observer: Observer = monitor_of(settings, evaluation_view(method, settings))
-    order = BatchOrder(len(rows), _batch_of_a_rank(settings, processes), processes.world_size, settings.seed)
-    origin = provenance(settings, shards)
-    if claim(out, settings, origin, processes, content_hash=shards.manifest.content_hash()):
+    order = data.order(_batch_of_a_rank(settings, processes), processes.world_size, settings.seed)
+    initial = load_initial_weights(method, settings.initial_weights)
+    origin = provenance(settings, data, initial)
+    if claim(out, settings, origin, processes):
         say(f"This run is finished: {out}")
         return out
     prove_export(method, settings, origin, processes)
     into_final_form(method, settings, processes)
     stream = Stream(
-        shards,
-        rows,
+        data.source,
+        data.rows,
         method.views,
         order,
         rank=processes.rank,
@@ -90,11 +93,7 @@ def _run(settings: PretrainSettings, shards: ShardSet, processes: Processes) -> 
         build_optimizer(method.parameter_groups(settings.optimizer.weight_decay), settings.optimizer),
         torch.amp.GradScaler(processes.device.type, enabled=settings.precision == "fp16"),
         stream,
-        SkippedBatches(
-            RunLog(out / SKIPPED),
-            lambda of: [str(key) for key in shards.index["key"].to_numpy()[of]],
-            settings.max_skipped_in_a_row,
-        ),
+        SkippedBatches(RunLog(out / SKIPPED), data.keys, settings.max_skipped_in_a_row),
     )
     resume(state, observer, settings, out, processes)
     total = settings.epochs * len(stream)
@@ -102,8 +101,10 @@ def _run(settings: PretrainSettings, shards: ShardSet, processes: Processes) -> 
         RunLog(out / LOG).rewind(state.step)
         state.skipped.log.rewind(state.step)
         say(
-            f"{settings.method['name']} on {settings.backbone}: {len(rows)} training slices, "
-            f"{len(stream)} steps an epoch, {settings.epochs} epochs, {processes.world_size} process(es) on "
+            f"{settings.method['name']} on {settings.backbone}: {slices} training slices"
+            + (f" of {len(data.sets)} sets, " if len(data.sets) > 1 else ", ")
+            + (f"from {initial['pretraining']}, " if initial else "")
+            + f"{len(stream)} steps an epoch, {settings.epochs} epochs, {processes.world_size} process(es) on "
             f"{processes.device.type}" + (f", continued at step {state.step}" if state.step else "")
         )
     landmarks = method.landmarks(settings.batch_size // settings.accumulate)

@@ -3,13 +3,14 @@
 import math
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from radnet.hashing import settings_hash
 from radnet.pretrain.monitors.settings import MonitorSettings
 
 _PLACES = (
     "data",
+    "initial_weights",
     "out",
     "workers",
     "device",
@@ -22,8 +23,8 @@ _PLACES = (
     "allow_changes",
     "monitors",
 )
-"""Settings that may differ when a run is continued: they do not change what is computed. `data` may move; that it
-holds the same is checked by its content hash."""
+"""Settings that may differ when a run is continued: they do not change what is computed. `data` and
+`initial_weights` may move; that they hold the same is checked by their content hashes."""
 
 REFERENCE_BATCH = 256
 """Slices a step for which `optimizer.lr` is meant when it is scaled."""
@@ -78,7 +79,9 @@ class PretrainSettings(_Frozen):
     """See `configs/pretrain.yaml`."""
 
     method: dict[str, Any]
-    data: str
+    data: str | tuple[str, ...]
+    data_weights: tuple[float, ...] | None = None
+    initial_weights: str | None = None
     out: str
     backbone: str
     backbone_arguments: dict[str, Any]
@@ -107,8 +110,21 @@ class PretrainSettings(_Frozen):
     licence: str
     monitors: MonitorSettings
 
+    @field_validator("data")
+    @classmethod
+    def _one_set_or_several(cls, data: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not data:
+            raise ValueError("name a shard set, or several: data=[SET,SET]")
+        return data[0] if not isinstance(data, str) and len(data) == 1 else data
+
     @model_validator(mode="after")
     def _fit(self) -> Self:
+        sets = 1 if isinstance(self.data, str) else len(self.data)
+        if self.data_weights is not None and (sets == 1 or len(self.data_weights) != sets):
+            raise ValueError(
+                f"data_weights={list(self.data_weights)} for {sets} set(s) in data: one positive number for each of "
+                "several sets, or null"
+            )
         if self.schedule.warmup_epochs > self.epochs:
             raise ValueError(
                 f"schedule.warmup_epochs={self.schedule.warmup_epochs:g} is more than epochs={self.epochs}: "

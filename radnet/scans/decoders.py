@@ -23,7 +23,7 @@ MAYBE_LOSSY_SYNTAXES = frozenset({JPEG2000, JPEG2000MC, HTJ2K})
 """Allow both; taken for lossy unless the header denies it."""
 
 PREFERRED_PLUGINS = ("pyjpegls", "pylibjpeg", "gdcm", "pydicom", "pillow")
-"""The first decodes JPEG-LS in half the time of GDCM, the second JPEG 2000 in four fifths and RLE in a sixth."""
+"""The first decodes JPEG-LS in half the time of GDCM, the second JPEG 2000 in four fifths of its time."""
 JPEG_SYNTAXES = frozenset(
     {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless}
 )

@@ -12,8 +12,8 @@ from pydicom import Dataset
 from pydicom.pixels.utils import iter_pixels, pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from radnet.scans.compressed import claimed_size
-from radnet.scans.decoders import syntax_name
+from radnet.scans.compressed import claimed_size, has_sound_jpeg_header
+from radnet.scans.decoders import JPEG_SYNTAXES, syntax_name
 from radnet.scans.dicom_file import open_dicom
 from radnet.scans.dicom_headers import DicomHeader, parse_headers
 from radnet.scans.hounsfield import rescale
@@ -21,6 +21,8 @@ from radnet.scans.quiet import quiet_readers
 from radnet.scans.removed import removed_keywords
 from radnet.scans.sizes import require_bytes
 from radnet.scans.sources import RefusedError
+
+RUST_PANIC = "PanicException"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ def stored_pixels(dataset: Dataset, rows: int, columns: int, plugin: str) -> NDA
         raise RefusedError("truncated", "The compressed pixel data is cut off")
     elif (size := claimed_size(dataset.PixelData)) not in (None, (rows, columns)):
         raise RefusedError("unreadable", f"The compressed pixels claim the size {size}, the header {(rows, columns)}")
+    elif syntax in JPEG_SYNTAXES and not has_sound_jpeg_header(dataset.PixelData):
+        raise RefusedError("undecodable", "The header of the compressed pixels is damaged")
     with quiet_readers(), _refusals(syntax):
         stored = pixel_array(dataset, decoding_plugin=plugin)
     if stored.shape != (rows, columns):
@@ -158,7 +162,10 @@ def _refusals(syntax: UID) -> Iterator[None]:
     except (RuntimeError, NotImplementedError) as error:
         sentence = f"The pixels ({syntax_name(syntax)}) are damaged, or of a variety that the decoder does not know"
         raise RefusedError("undecodable", sentence) from error
-    except Exception as error:  # a damaged stream can make a decoder raise anything
+    except BaseException as error:  # a damaged stream can make a decoder raise anything
+        # what a decoder written in Rust panics with is no Exception, and has no class that could be named here
+        if not isinstance(error, Exception) and type(error).__name__ != RUST_PANIC:
+            raise
         raise RefusedError("unreadable", f"The pixels cannot be decoded ({type(error).__name__})") from error
 
 

@@ -14,6 +14,7 @@ in turn, so the sequence is the same for any W. Randomness of a view comes from 
 
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -91,6 +92,20 @@ def start_worker(_: int) -> None:
     cv2.setNumThreads(1)
     codec.use_one_thread()
     torch.set_num_threads(1)
+
+
+@contextmanager
+def no_opencv_threads() -> Iterator[None]:
+    """Within the block this process has no threads of OpenCV, so that none are missing in what is forked from it.
+
+    A forked process remembers the threads of its parent without having them, and waits for ever when it ends them.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 class Stream(IterableDataset[Batch]):
@@ -220,7 +235,8 @@ class Stream(IterableDataset[Batch]):
             pin_memory=self._pin_memory,
             prefetch_factor=self._prefetch if self._workers else None,
         )
-        return iter(loader)
+        with no_opencv_threads():
+            return iter(loader)
 
     def _slots(self) -> SlotPool | None:
         """Memory for the batches of the workers, where the recipe says beforehand how much a batch takes."""

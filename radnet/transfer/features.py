@@ -18,7 +18,7 @@ from radnet.files import explained_disk_errors
 from radnet.hashing import settings_hash
 from radnet.models import LoadedModel
 from radnet.shards import ShardSet
-from radnet.shards.streams import start_worker
+from radnet.shards.streams import no_opencv_threads, start_worker
 from radnet.views import EvaluationView
 
 CACHE_VARIABLE = "RADNET_CACHE"
@@ -127,8 +127,10 @@ def _extract(
     backbone = model.backbone.to(device).eval()
     stored: np.memmap[Any, np.dtype[np.float32]] | None = None
     done = 0
+    with no_opencv_threads():
+        batches = iter(loader)
     with progress(f"features of {model.name}", len(shards)) as meter:
-        for pictures in loader:
+        for pictures in batches:
             if isinstance(pictures, RadnetError):
                 raise pictures
             features = backbone(pictures.to(device)).float().cpu().numpy()

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-BARS = {"decode": 4, "memory": 4}
+BARS = {"build": 5, "decode": 4, "loader": 3, "memory": 4, "resume": 3, "train": 4}
 
 
 @pytest.mark.slow
@@ -24,7 +25,9 @@ def test_a_benchmark_runs(name: str, tmp_path: Path) -> None:
     assert len(figures["bars"]) >= BARS[name]
     assert all(bar["value"] > 0 and isinstance(bar["met"], bool) for bar in figures["bars"])
     assert figures["machine"]["cores"] >= 1
-    assert any("phantom" in note for note in figures["notes"]), "RADNET_SHARED is empty here"
+    # RADNET_SHARED is empty here; without a GPU, train.py reads no slices at all
+    excuse = "no GPU" if name == "train" and not torch.cuda.is_available() else "phantom"
+    assert any(excuse in note for note in figures["notes"])
     for bar in figures["bars"]:
         assert bar["what"][:20] in done.stdout
 

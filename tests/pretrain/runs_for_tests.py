@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from radnet.pretrain.moment import Moment
 from radnet.shards import ShardSet
 from tests.pretrain.methods_for_tests import BACKBONES, SMALL
 from tests.pretrain.rank_for_tests import MODULES, run_rank
@@ -36,6 +37,18 @@ def tiny(method: str, shards: ShardSet, out: Path, *more: str) -> list[str]:
     own = [f"+backbone_arguments.{name}={value}" for name, value in arguments.items()]
     places = [f"data={shards.path}", f"out={out}"]
     return [f"method={method}", f"backbone={backbone}", *own, *SMALL[method], *QUICK, *places, *more]
+
+
+class StopAfter:
+    """Stands in for a method's `before_step` or `after_step`, sends this process a signal in one step, from 1."""
+
+    def __init__(self, step: int, number: signal.Signals = signal.SIGUSR1) -> None:
+        self.step, self.number = step, number
+
+    def __call__(self, moment: Moment) -> dict[str, float]:
+        if moment.step + 1 == self.step:
+            os.kill(os.getpid(), self.number)
+        return {}
 
 
 def losses(run: Path) -> list[float]:

@@ -1,14 +1,19 @@
 """Archives whose files are damaged: nothing hangs, nothing grows, and every file is read right or listed."""
 
+import os
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from radnet.scans.archive import UnreadableSeries, read_series
+from radnet.scans.compressed import has_sound_jpeg_header
 from tests.scans.archives import inventory_of
 from tests.scans.dicom_factory import frame_at, pixels, write_frames, write_series, write_slice
 from tests.scans.test_nifti import hu_values, write_nifti
@@ -149,3 +154,34 @@ def test_one_damaged_slice_leaves_the_rest(tmp_path: Path) -> None:
     reading = read_series(source)
     assert np.array_equal(reading.scan.voxels, np.delete(np.stack(stored), 2, axis=0) - np.int16(1024))
     assert [reject.reason for reject in reading.rejects] == ["truncated"]
+
+
+@pytest.mark.parametrize("name", ["jpeg_lossless_57", "jpeg_baseline_50", "jpegls_80", "rle", "j2k_lossless_90"])
+def test_no_damage_of_a_stream_ends_the_process(shared_data: Path, tmp_path: Path, name: str) -> None:
+    """GDCM aborts on warnings of its JPEG library, and the decoder of RLE panics: neither may reach a build."""
+    whole = (shared_data / "dicom_zoo" / f"ts_{name}.dcm").read_bytes()
+    pixel_data = whole.rindex(b"\xe0\x7f\x10\x00")
+    start = max(whole.find(b"\xff\xd8\xff", pixel_data), pixel_data + 20)
+    draw = np.random.default_rng(1)
+    for number in range(60):
+        damaged = bytearray(whole)
+        for at in draw.integers(start + 2, start + (40, 100, len(whole) - start)[number % 3], 1 + number % 2):
+            damaged[at] = draw.integers(256)
+        (tmp_path / f"{number:02d}").write_bytes(damaged)
+    program = "from pathlib import Path; import sys, tests.scans.test_damage as own; own.outcomes(Path(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_jpeg_header_must_be_in_order(shared_data: Path) -> None:
+    streams = [
+        pydicom.dcmread(shared_data / "dicom_zoo" / f"ts_{name}.dcm").PixelData
+        for name in ("jpeg_lossless_57", "jpeg_baseline_50", "jpegls_80")
+    ]
+    for stream in streams:
+        assert has_sound_jpeg_header(stream)
+        at = stream.find(b"\xff\xd8\xff")
+        assert not has_sound_jpeg_header(stream[: at + 30])
+        assert not has_sound_jpeg_header(stream[: at + 2] + b"\0" + stream[at + 2 :])
+        assert not has_sound_jpeg_header(stream[: at + 5] + bytes([stream[at + 5] + 1]) + stream[at + 6 :])

@@ -234,3 +234,25 @@ def test_workers_that_start_from_nothing(built: Path, shards: ShardSet, referenc
     loaded = torch.load(tmp_path / "batches.pt", weights_only=True)
     batches = [Batch(views, rows, epoch, step) for epoch, step, rows, views in loaded]
     assert same(batches, reference[: len(shards) // BATCH])
+
+
+FORKING = """
+import cv2, sys
+from radnet.scans.phantom import phantom_series
+from radnet.shards import BatchOrder, ShardSet, Stream
+from radnet.views import SimclrViews
+if __name__ == "__main__":
+    cv2.setNumThreads(4)
+    phantom_series(0, 0, "abdomen", slices=4, size=512)  # keeps OpenCV's threads busy
+    shards = ShardSet.open(sys.argv[1])
+    for seed in range(4):
+        stream = Stream(shards, shards.rows(), SimclrViews(size=16), BatchOrder(len(shards), 4, seed=seed), workers=2)
+        next(iter(stream))
+        stream.close()
+    assert cv2.getNumThreads() == 4
+"""
+
+
+def test_workers_start_although_opencv_had_threads(built: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, "-c", FORKING, built], env=environment, check=True, timeout=120)

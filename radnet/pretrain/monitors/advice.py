@@ -51,6 +51,7 @@ ADVICE: dict[str, dict[str, tuple[Hint, ...]]] = {
         "simclr": (_LOWER_LR, _WARM_UP, _CLIP),
         "dino": (
             Hint("method.teacher_temperature", "lower it: sharpening works against outputs that are all equal"),
+            Hint("method.momentum", "raise it: a teacher that follows fast is dragged along by its student"),
             Hint("method.center_momentum", "keep it at 0.9: a centre that follows too fast or too slow lets go"),
             _LOWER_LR,
             _CLIP,

@@ -26,6 +26,7 @@ _LANDMARK_WORDS = {
 }
 _LANDMARK_COLOURS = {"chance": _RED, "collapse": _RED, "floor": _GREEN}
 _STYLE: Any = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.titlelocation": "left"}
+_ROW_INCHES = 2.9
 _MOST_WORDS = 4
 """Kinds of findings that fit into their panel."""
 _SMOOTHED = 60
@@ -114,20 +115,22 @@ def figure_of(curves: Curves) -> "Figure":
     panels += [_entropy] if curves.has("teacher_entropy") else []
     panels += [_rate]
     panels += [_speed] if curves.has("slices_per_s") else []
-    panels += [_words] if curves.findings or len(panels) % 2 else []
-    rows = -(-len(panels) // 2)
+    rows, is_odd = -(-len(panels) // 2), len(panels) % 2
+    # words fill a free place, and else a strip below when there is something to say
+    strip = 0.32 * min(len(_blocks(curves)), _MOST_WORDS) if curves.findings and not is_odd else 0.0
     with rc_context(_STYLE):
-        figure = Figure(figsize=(11, 2.9 * rows + 0.7), dpi=130, layout="constrained")
-        axes = figure.subplots(rows, 2, squeeze=False).ravel()
-        for panel, axis in zip(panels, axes, strict=False):
+        figure = Figure(figsize=(11, _ROW_INCHES * (rows + strip) + 0.7), dpi=130, layout="constrained")
+        grid = figure.add_gridspec(rows + bool(strip), 2, height_ratios=[1.0] * rows + [strip] * bool(strip))
+        for number, panel in enumerate(panels):
+            axis = figure.add_subplot(grid[number // 2, number % 2])
             panel(axis, curves)
-            if panel is _words:
-                continue
             axis.set_xlabel("epochs")
             axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
             axis.set_axisbelow(True)
-        for axis in axes[len(panels) :]:
-            axis.set_axis_off()
+        if is_odd:
+            _words(figure.add_subplot(grid[rows - 1, 1]), curves, width=78)
+        elif strip:
+            _words(figure.add_subplot(grid[rows, :]), curves, width=170)
         done, total = int(curves.lines[-1]["step"]), curves.facts["total_steps"]
         figure.suptitle(f"{curves.name}, {done:,} of {total:,} steps", x=0.01, ha="left", fontsize=12)
     return figure
@@ -256,16 +259,18 @@ def _speed(axis: "Axes", curves: Curves) -> None:
     other.set_ylim(0, 100)
 
 
-def _words(axis: "Axes", curves: Curves) -> None:
-    """What the diagnosis has to say, each kind of finding once."""
+def _blocks(curves: Curves) -> list[str]:
+    """The latest finding of each kind, a paragraph each."""
+    latest = {str(one["code"]): one for one in curves.findings}
+    return [f"{code} (step {one['step']:,}): {one['seen']}. {one['means']}." for code, one in latest.items()]
+
+
+def _words(axis: "Axes", curves: Curves, *, width: int) -> None:
+    """What the diagnosis has to say, each kind of finding once, in lines of `width` characters."""
     axis.set_axis_off()
     axis.set_title("diagnosis")
-    latest = {str(one["code"]): one for one in curves.findings}
-    blocks = [
-        textwrap.fill(f"{code} (step {one['step']:,}): {one['seen']}. {one['means']}.", width=78)
-        for code, one in latest.items()
-    ]
-    text = "\n\n".join(blocks[:_MOST_WORDS]) or "no findings"
+    blocks = _blocks(curves)
+    text = "\n\n".join(textwrap.fill(block, width=width) for block in blocks[:_MOST_WORDS]) or "no findings"
     if len(blocks) > _MOST_WORDS:
         text += f"\n\nand {len(blocks) - _MOST_WORDS} more kinds, see {DIAGNOSIS}"
     axis.text(0, 0.97, text, transform=axis.transAxes, va="top", fontsize=8, color=_ORANGE if blocks else _GREY)

@@ -29,6 +29,7 @@ RISE = 0.5
 """Share of the progress of a run that must be lost before its loss is said to rise."""
 EXPLOSION = 10.0
 """Gradients this many times larger than they were over the run so far."""
+_OF_A_COLLAPSE = ("features-alike", "few-dimensions", "gradients-vanishing")
 VANISHED = 1e-8
 """Gradient norm below which no step changes anything in float32."""
 
@@ -61,7 +62,10 @@ def diagnose(history: Sequence[Line], facts: RunFacts) -> list[Finding]:
         _at_floor,
         _input_bound,
     )
-    return [made for rule in rules if (made := rule(before, window, facts)) is not None]
+    found = [made for rule in rules if (made := rule(before, window, facts)) is not None]
+    if any(one.code == "collapsed" for one in found):  # one cause is told once
+        found = [one for one in found if one.code not in _OF_A_COLLAPSE]
+    return found
 
 
 def values(lines: Sequence[Line], name: str) -> list[float]:
@@ -93,7 +97,9 @@ def _at_landmark(before: Sequence[Line], window: Sequence[Line], facts: RunFacts
     if at < 0.9 * len(losses) or not (had_left or _grown(window, facts)):
         return None
     step, typical = int(window[-1]["step"]), median(losses)
-    seen = f"the loss is {typical:.4g}, {_landmark_words(facts.method)} {mark:.4g}, over {facts.window_steps} steps"
+    above = "above its value " if typical > mark + reach else ""
+    seen = f"the loss is {typical:.4g}, {above}{_landmark_words(facts.method)} {mark:.4g}, "
+    seen += f"over {facts.window_steps} steps"
     entropy, std = _typical(window, "teacher_entropy"), _typical(window, "features_std")
     if entropy is not None:
         seen += f"; the teacher's entropy is {entropy:.4g}"

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from radnet.console import say, warn
-from radnet.errors import RadnetError
 from radnet.files import explained_disk_errors, write_atomically
 from radnet.pretrain.moment import Moment
 from radnet.pretrain.monitors.curves import FACTS, draw_curves
@@ -73,7 +72,7 @@ class Monitor:
             self._knn = OnlineKnn(self._labelled, self._view, self._settings.knn, run.processes)
         self._rankme_every = min(self._settings.features_every_steps, max(run.total_steps // _RANKME_A_RUN, _MIN_EVERY))
         self._knn_every = max(1, round(self._settings.knn.every_epochs * run.steps_per_epoch))
-        self._facts = _facts(run, self._settings.diagnosis_steps)
+        self._facts = _facts(run)
         if not run.processes.is_main:
             return
         if self._labelled is not None:
@@ -135,8 +134,8 @@ class Monitor:
         if self._settings.curves:
             try:
                 say(f"curves: {draw_curves(run.out)}")
-            except (RadnetError, OSError) as error:  # a figure is not worth a finished run
-                warn(f"The curves could not be drawn: {error}")
+            except Exception as error:  # whatever it is, a figure is not worth a finished run
+                warn(f"The curves could not be drawn ({type(error).__name__}: {error})")
         text = summary(
             self._history.lines,
             read_lines(run.out / DIAGNOSIS),
@@ -206,13 +205,15 @@ class Monitor:
                 file.write(json.dumps(news.as_line()) + "\n")
 
 
-def _facts(run: RunDescription, window_steps: int) -> RunFacts:
+def _facts(run: RunDescription) -> RunFacts:
     warmup = round(run.settings.schedule.warmup_epochs * run.steps_per_epoch)
+    # a tenth of a short run is long for it, but fewer than ten lines say little
+    least = max(run.total_steps // 10, 10 * run.settings.log_every_steps)
     return RunFacts(
         settings=run.settings.model_dump(mode="json"),
         landmarks=run.landmarks,
         grace_steps=max(warmup, min(run.total_steps // 20, 2000)),
-        window_steps=window_steps,
+        window_steps=min(run.settings.monitors.diagnosis_steps, least),
     )
 
 

@@ -160,7 +160,7 @@ class OnlineKnn:
         Raises:
             RadnetError: A slice cannot be read.
         """
-        with _frozen(backbone):
+        with _frozen(backbone), self._buffers_of_rank_0(backbone):
             features = self._gathered(self._own_features(backbone))
         if not self.processes.is_main:
             return {}
@@ -177,6 +177,22 @@ class OnlineKnn:
             temperature=self.settings.temperature,
         )
         return {f"knn_{task.metric}": METRICS[task.metric](self.slices.target[voters:], scores)}
+
+    @contextmanager
+    def _buffers_of_rank_0(self, backbone: nn.Module) -> Iterator[None]:
+        """One network on all ranks: batch norms have other statistics on each, and the export has those of rank 0."""
+        if self.processes.world_size == 1:
+            yield
+            return
+        own = [buffer.clone() for buffer in backbone.buffers()]
+        for buffer in backbone.buffers():
+            distributed.broadcast(buffer, 0)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, before in zip(backbone.buffers(), own, strict=True):
+                    buffer.copy_(before)
 
     def _own_features(self, backbone: nn.Module) -> Tensor:
         """Features of this rank's slices, every world_size-th, float32 (N / world_size, D) on the device."""

@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import math
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from radnet.errors import UsageError
 from radnet.pretrain.monitors.curves import CURVES, draw_curves, figure_of, read_curves
@@ -41,14 +43,14 @@ def _run(path: Path, log: list[dict[str, float]], facts: RunFacts, *, knn: bool 
     return path
 
 
-def _titles(run: Path) -> list[str]:
-    return [axis.get_title(loc="left") for axis in figure_of(read_curves(run)).axes if axis.get_title(loc="left")]
+def _titles(figure: Figure) -> list[str]:
+    return [axis.get_title(loc="left") for axis in figure.axes if axis.get_title(loc="left")]
 
 
 def test_every_group_of_values_has_its_panel_with_chance_and_collapse_marked(tmp_path: Path) -> None:
     run = _run(tmp_path / "run", *runs.dino(), knn=True)
-    titles = _titles(run)
-    assert [title.split(":")[0].split(",")[0] for title in titles] == [
+    figure = figure_of(read_curves(run))
+    assert [title.split(":")[0].split(",")[0] for title in _titles(figure)] == [
         "loss",
         "online kNN",
         "features",
@@ -56,26 +58,36 @@ def test_every_group_of_values_has_its_panel_with_chance_and_collapse_marked(tmp
         "learning rate and gradient norm",
         "speed",
     ]
-    loss, knn = figure_of(read_curves(run)).axes[:2]
+    loss, knn = figure.axes[:2]
     assert "collapse: all outputs are alike (6.93)" in loss.get_legend_handles_labels()[1]
     assert "chance (0.25)" in knn.get_legend_handles_labels()[1]
-    assert draw_curves(run) == run / CURVES
-    assert (run / CURVES).read_bytes().startswith(b"\x89PNG")
 
 
 def test_findings_are_marked_and_spelled_out(tmp_path: Path) -> None:
     run = _run(tmp_path / "run", *runs.simclr(end=1.0))
-    assert _titles(run)[-1] == "diagnosis"
-    *_, words = (text.get_text() for axis in figure_of(read_curves(run)).axes for text in axis.texts)
+    figure = figure_of(read_curves(run))
+    assert _titles(figure)[-1] == "diagnosis"
+    *_, words = (text.get_text() for axis in figure.axes for text in axis.texts)
     assert words.startswith("at-chance (step 3,000)")
-    assert "finding" in figure_of(read_curves(run)).axes[0].get_legend_handles_labels()[1]
+    assert "finding" in figure.axes[0].get_legend_handles_labels()[1]
+
+
+def test_findings_of_a_figure_without_a_free_place_stand_below_it(tmp_path: Path) -> None:
+    mark = math.log(1024)
+    log, facts = runs.dino(loss=lambda t, g: mark, teacher_entropy=lambda t, g: mark)
+    figure = figure_of(read_curves(_run(tmp_path / "run", log, facts, knn=True)))
+    assert _titles(figure)[-1] == "diagnosis"
+    below, width = figure.axes[-1].get_position(), [axis.get_position().width for axis in figure.axes]
+    assert below.y1 < min(axis.get_position().y0 for axis in figure.axes[:-1])
+    assert width[-1] > 1.5 * width[0]
 
 
 def test_a_run_of_one_step_can_be_drawn(tmp_path: Path) -> None:
     log, facts = runs.mae()
-    assert draw_curves(_run(tmp_path / "run", log[:1], facts)).is_file()
-    bare = [{"step": 1, "loss": 1.0, "epoch": 0}]
-    assert draw_curves(_run(tmp_path / "bare", bare, facts)).is_file()
+    assert _titles(figure_of(read_curves(_run(tmp_path / "run", log[:1], facts))))
+    run = _run(tmp_path / "bare", [{"step": 1, "loss": 1.0, "epoch": 0}], facts)
+    assert draw_curves(run) == run / CURVES
+    assert (run / CURVES).read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -165,14 +165,12 @@ def test_a_finding_is_told_once_and_again_only_when_it_lasts() -> None:
 
 
 def test_every_setting_that_the_advice_names_exists() -> None:
+    configs: dict[str, Any] = {name: compose("pretrain", [f"method={name}", "data=none"]) for name in METHODS}
     for code, by_method in ADVICE.items():
         for method, hints in by_method.items():
-            for name in [method] if method else sorted(METHODS):
-                if name not in METHODS:
-                    continue
-                config: Any = compose("pretrain", [f"method={name}", "data=none"])
+            for name in configs.keys() & ({method} if method else configs.keys()):
                 for hint in hints:
-                    at = config
+                    at = configs[name]
                     for part in hint.key.split("."):
                         assert part in at, f"{code}, {name}: {hint.key}"
                         at = at[part]
