@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from radnet.configs import compose, validated
 from radnet.hashing import settings_hash
 from radnet.models import ModelName
+from radnet.pretrain.data import TrainingData
 from radnet.pretrain.exporting import export_method, provenance
 from radnet.pretrain.registry import build_method, resolve_method
 from radnet.pretrain.settings import PretrainSettings
@@ -162,7 +163,7 @@ def _measure(options: argparse.Namespace, work: Path) -> None:
         training.append(facts)
         size = int(of_method[0].settings.method["views"]["size"])
         arms = {
-            "random": [_untrained(recipe, phantom) for recipe in of_method],
+            "random": [_untrained(recipe) for recipe in of_method],
             "pretrained": [recipe.out / "export" for recipe in of_method],
         }
         compared = [_compare(arms, task_named(task, size=size), phantom, work) for task in TASKS]
@@ -284,15 +285,16 @@ def _facts(method: str, recipes: list[Recipe], seconds: list[float], phantom: Sh
     }
 
 
-def _untrained(recipe: Recipe, phantom: ShardSet) -> Path:
+def _untrained(recipe: Recipe) -> Path:
     """The backbone as the run with these settings finds it before its first step."""
     settings = recipe.settings
-    resolved = resolve_method(settings.method, slices=len(phantom.rows("train")))
+    data = TrainingData.open(settings)
+    resolved = resolve_method(settings.method, slices=len(data.rows))
     method = build_method(
         resolved, settings.backbone, seed=settings.seed, backbone_arguments=settings.backbone_arguments
     )
     out = recipe.out.with_name(f"{recipe.out.name}-untrained")
-    return export_method(method, out, settings, provenance(settings, phantom), overwrite=True)
+    return export_method(method, out, settings, provenance(settings, data, {}), overwrite=True)
 
 
 def _compare(arms: dict[str, list[Path]], task: Task, shards: ShardSet, work: Path) -> Comparison:
