@@ -5,7 +5,7 @@ READY := .venv/.ready
 # One process must not take all cores for itself: the tests run two of them.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench bench-learning clean
 
 demo: $(READY) ## the whole path on synthetic scans, minutes on two cores
 	$(BIN)/radnet demo runs/demo --results results --overwrite
@@ -24,6 +24,9 @@ format: $(READY) ## mend what ruff can mend
 
 bench: $(READY) ## measure: every script in benchmarks/
 	for script in decode loader build resume memory train phantom_speed; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+bench-learning: $(READY) ## does pretraining teach anything? Nine short trainings, half an hour on two cores
+	$(BIN)/python benchmarks/learning.py
 
 clean: ## remove what the other targets made, .venv included
 	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache

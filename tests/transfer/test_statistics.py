@@ -17,6 +17,7 @@ from radnet.transfer.statistics import (
     patient_bootstrap,
     patient_draws,
     percentile_interval,
+    seed_patient_bootstrap,
 )
 
 
@@ -169,6 +170,49 @@ def test_pairing_narrows_the_interval_of_models_that_err_alike() -> None:
     assert paired.high - paired.low < 0.6 * (single.high - single.low)
     same = paired_difference(mean_of(right), mean_of(right), owner, seed=0)
     assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_seeds_and_patients_are_drawn_as_a_slow_loop_draws_them() -> None:
+    rng = np.random.default_rng(40)
+    owner = np.repeat(np.arange(8), 3)
+    answers = rng.random((3, len(owner)))
+    found = seed_patient_bootstrap([mean_of(row) for row in answers], owner, resamples=200, seed=5)
+    draws = patient_draws(8, resamples=200, seed=5)
+    chosen = np.random.default_rng([5, 1]).integers(3, size=(200, 2))
+    values = []
+    for counts, seeds in zip(draws, chosen, strict=True):
+        picked = [item for item in range(len(owner)) for _ in range(counts[owner[item]])]
+        values.append(np.mean([answers[number, picked].mean() for number in seeds]))
+    expected = percentile_interval(answers.mean(), np.array(values), patients=8)
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+def test_seeds_that_agree_add_nothing_and_seeds_that_differ_widen_the_interval() -> None:
+    right, owner = clustered(np.random.default_rng(41), 30)
+    alone = patient_bootstrap(mean_of(right), owner, resamples=500, seed=0)
+    same = seed_patient_bootstrap([mean_of(right)] * 3, owner, resamples=500, seed=0)
+    assert (same.value, same.low, same.high) == pytest.approx((alone.value, alone.low, alone.high))
+    spread = [mean_of(right + shift) for shift in (-0.2, 0.0, 0.2)]
+    wide = seed_patient_bootstrap(spread, owner, resamples=500, seed=0)
+    assert wide.value == pytest.approx(alone.value)
+    assert wide.high - wide.low > 1.3 * (alone.high - alone.low)
+    with pytest.raises(ValueError, match="seeds"):
+        seed_patient_bootstrap([mean_of(right)], owner, resamples=500, seed=0)
+
+
+def test_the_variance_of_the_mean_over_three_seeds_is_without_bias() -> None:
+    rng, owner, sets = np.random.default_rng(42), np.arange(2), 400
+    variances = []
+    for _ in range(sets):
+        effects = rng.normal(size=3)
+        statistics = [lambda weight, effect=effect: np.full(len(weight), effect) for effect in effects]
+        draws = np.random.default_rng([0, 1]).integers(3, size=(300, 2))
+        drawn = effects[draws].mean(axis=1)
+        interval = seed_patient_bootstrap(statistics, owner, resamples=300, seed=0)
+        expected = percentile_interval(effects.mean(), drawn, patients=2)
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+        variances.append(drawn.var())
+    assert np.mean(variances) == pytest.approx(1 / 3, rel=0.15)
 
 
 def test_randomisation_p_is_uniform_under_the_null_and_small_for_a_real_difference() -> None:
