@@ -12,6 +12,7 @@ in turn, so the sequence is the same for any W. Randomness of a view comes from 
         save(stream.state_dict())   # load_state_dict continues with the next batch
 """
 
+import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,7 +89,13 @@ def _failures_as_items(batches: Iterator[Batch]) -> Iterator[Batch | _Failure]:
 
 
 def start_worker(_: int) -> None:
-    """One thread for every library in a loader worker: the workers are the parallelism."""
+    """One thread for every library in a loader worker, because the workers are the parallelism; no end by signals.
+
+    A job that ends is told so with a signal to all of its processes. What happens then is for the main process to
+    decide, which may still want a batch; workers end with it.
+    """
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)
     codec.use_one_thread()
     torch.set_num_threads(1)

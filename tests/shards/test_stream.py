@@ -1,11 +1,14 @@
 """The stream's promise: the same batches in the same order, whoever makes them and wherever it was interrupted."""
 
 import itertools
+import multiprocessing
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -234,6 +237,20 @@ def test_workers_that_start_from_nothing(built: Path, shards: ShardSet, referenc
     loaded = torch.load(tmp_path / "batches.pt", weights_only=True)
     batches = [Batch(views, rows, epoch, step) for epoch, step, rows, views in loaded]
     assert same(batches, reference[: len(shards) // BATCH])
+
+
+def test_workers_outlive_the_signals_that_a_job_gets_before_its_end(shards: ShardSet, reference: list[Batch]) -> None:
+    stream = stream_of(shards, workers=2)
+    batches = iter(stream)
+    found = [next(batches)]
+    for worker in multiprocessing.active_children():
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            os.kill(worker.pid or 0, number)
+    time.sleep(0.2)
+    found += list(batches)
+    stream.close()
+    assert same(found, reference[: len(stream)])
+    assert not multiprocessing.active_children()
 
 
 FORKING = """
