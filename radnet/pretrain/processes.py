@@ -12,6 +12,7 @@ import torch
 from torch import distributed
 
 from radnet.errors import RadnetError, UsageError
+from radnet.pretrain.meeting import store_of_this_attempt
 
 _PIECE_BYTES = 1 << 28
 
@@ -144,7 +145,11 @@ def join_processes(device: str, timeout_minutes: float = 30.0) -> Iterator[Proce
         yield Processes(0, 1, local)
         return
     try:
-        distributed.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(minutes=timeout_minutes))
+        timeout = timedelta(minutes=timeout_minutes)
+        store, rank, world_size = store_of_this_attempt(timeout)
+        distributed.init_process_group(
+            "nccl" if cuda else "gloo", store=store, rank=rank, world_size=world_size, timeout=timeout
+        )
         yield Processes(distributed.get_rank(), world_size, local)
     except RuntimeError as error:
         if not _is_of_the_group(error):
