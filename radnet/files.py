@@ -1,6 +1,7 @@
 """Files and directories that are either whole or not there."""
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -183,3 +184,34 @@ def write_atomically(path: Path, data: bytes | str, *, mode: int = 0o666) -> Non
     """
     with atomic_file(path, mode=mode) as file:
         file.write(data.encode() if isinstance(data, str) else data)
+
+
+class HashingFile:
+    """A new file whose SHA-256 is known when the last byte is written, without reading it again.
+
+    Args:
+        file: Opened for writing, empty.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._digest = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Append some bytes."""
+        self._digest.update(data)
+        return self._file.write(data)
+
+    def finish(self) -> tuple[Path, str]:
+        """Flush to the disk and close.
+
+        Returns:
+            The path, and the SHA-256 of what was written as 64 hex digits.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return Path(self._file.name), self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Close a file that is not to be finished."""
+        self._file.close()

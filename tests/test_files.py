@@ -1,10 +1,11 @@
 import errno
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from radnet.errors import RadnetError, UsageError
-from radnet.files import new_directory, write_atomically
+from radnet.files import HashingFile, new_directory, write_atomically
 
 
 def test_a_directory_appears_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -61,3 +62,12 @@ def test_a_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.Monk
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_hashing_file_knows_the_hash_of_what_it_wrote(tmp_path: Path) -> None:
+    file = HashingFile((tmp_path / "made").open("wb"))
+    for piece in (b"a" * 5000, b"", b"b"):
+        file.write(piece)
+    path, sha256 = file.finish()
+    assert path == tmp_path / "made"
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,7 +1,6 @@
 """Writing samples into plain webdataset tars whose bytes depend on the samples alone."""
 
 import json
-import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -12,12 +11,13 @@ from typing import Any, Self
 
 import webdataset as wds
 
-from radnet.hashing import sha256_of_file
+from radnet.files import HashingFile
 from radnet.shards.manifest import ShardFile
 from radnet.shards.sample import DEFAULT_SHARD_BYTES, Sample
 from radnet.shards.tables import write_fragment
 
 KEY_DIGITS = 9
+_BUFFER_BYTES = 1 << 20
 
 
 class ShardWriter:
@@ -50,7 +50,7 @@ class ShardWriter:
         self._directory, self._name, self._fragments, self._shard_bytes = directory, name, fragments, shard_bytes
         self._on_shard = on_shard
         self._tar: wds.TarWriter | None = None
-        self._file: Any = None
+        self._file: HashingFile | None = None
         self._rows_of_shard: list[dict[str, Any]] = []
         self._blocks_of_shard = 0
         self._samples_before = sum(shard.samples for shard in finished)
@@ -65,7 +65,7 @@ class ShardWriter:
         if self._tar is not None:  # unfinished: an error is on its way, and a full disk must not raise another one
             for opened in (self._tar, self._file):
                 with suppress(OSError):
-                    opened.close()
+                    opened.close()  # type: ignore[union-attr]
             self._tar = None
 
     def __len__(self) -> int:
@@ -95,21 +95,19 @@ class ShardWriter:
     def _next_shard(self) -> None:
         self._finish_shard()
         path = self._directory / f"{self._name}-{len(self.shards):06d}.tar"
-        self._file = path.open("wb")
+        self._file = HashingFile(path.open("wb", buffering=_BUFFER_BYTES))
         self._tar = wds.TarWriter(self._file, user="radnet", group="radnet", mode=0o444, mtime=0, encoder=False)
 
     def _finish_shard(self) -> None:
-        if self._tar is None:
+        if self._tar is None or self._file is None:
             return
         self._tar.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._tar, path = None, Path(self._file.name)
+        path, sha256 = self._file.finish()
+        self._tar = None
         offsets = _member_offsets(path)
         rows = [{**row, "shard": path.name, **offsets[row["key"]]} for row in self._rows_of_shard]
         write_fragment(rows, fragment_path(self._fragments, len(self.shards)))
-        shard = ShardFile(file=path.name, bytes=path.stat().st_size, samples=len(rows), sha256=sha256_of_file(path))
+        shard = ShardFile(file=path.name, bytes=path.stat().st_size, samples=len(rows), sha256=sha256)
         self.shards.append(shard)
         self._samples_before += len(rows)
         self._rows_of_shard, self._blocks_of_shard = [], 0
