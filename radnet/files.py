@@ -201,6 +201,10 @@ class HashingFile:
         self._digest.update(data)
         return self._file.write(data)
 
+    def tell(self) -> int:
+        """Bytes so far."""
+        return self._file.tell()
+
     def finish(self) -> tuple[Path, str]:
         """Flush to the disk and close.
 

@@ -1,5 +1,6 @@
 """Writing samples into plain webdataset tars whose bytes depend on the samples alone."""
 
+import io
 import json
 import tarfile
 import zlib
@@ -9,14 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import webdataset as wds
-
 from radnet.files import HashingFile
 from radnet.shards.manifest import ShardFile
 from radnet.shards.sample import DEFAULT_SHARD_BYTES, Sample
 from radnet.shards.tables import write_fragment
 
 KEY_DIGITS = 9
+OWNER = "radnet"
 _BUFFER_BYTES = 1 << 20
 
 
@@ -24,7 +24,7 @@ class ShardWriter:
     """Writes `NAME-000000.tar`, …; a new one begins when the next sample would make the file larger than allowed.
 
     Tars have mtime 0, one owner and sorted members, so that identical samples give identical bytes. Offsets of
-    every member are read back from the finished tar, not computed. The index rows of a closed shard go to a file of
+    members are where the tar stands after each of them. The index rows of a closed shard go to a file of
     their own (a fragment), so that memory does not grow with the set. As a context manager it lets go of its file
     when the block raises; the open shard is then worth nothing.
 
@@ -49,7 +49,7 @@ class ShardWriter:
     ) -> None:
         self._directory, self._name, self._fragments, self._shard_bytes = directory, name, fragments, shard_bytes
         self._on_shard = on_shard
-        self._tar: wds.TarWriter | None = None
+        self._tar: tarfile.TarFile | None = None
         self._file: HashingFile | None = None
         self._rows_of_shard: list[dict[str, Any]] = []
         self._blocks_of_shard = 0
@@ -83,20 +83,31 @@ class ShardWriter:
         full = self._rows_of_shard and _tar_bytes(self._blocks_of_shard + blocks) > self._shard_bytes
         if self._tar is None or full:
             self._next_shard()
-        self._tar.write({"__key__": key, **members})  # type: ignore[union-attr]
-        checksums = {f"{_kind(name)}_crc32": zlib.crc32(data) for name, data in members.items()}
-        self._rows_of_shard.append({"key": key, **sample.row, **checksums})
+        row = {"key": key, **sample.row, "shard": self._path.name}
+        for name in sorted(members):
+            row |= _write_member(self._tar, f"{key}.{name}", members[name])  # type: ignore[arg-type]
+        self._rows_of_shard.append(row)
         self._blocks_of_shard += blocks
 
     def close(self) -> None:
         """Finish the last shard."""
         self._finish_shard()
 
+    @property
+    def _path(self) -> Path:
+        """File of the open shard."""
+        return self._directory / f"{self._name}-{len(self.shards):06d}.tar"
+
     def _next_shard(self) -> None:
         self._finish_shard()
-        path = self._directory / f"{self._name}-{len(self.shards):06d}.tar"
-        self._file = HashingFile(path.open("wb", buffering=_BUFFER_BYTES))
-        self._tar = wds.TarWriter(self._file, user="radnet", group="radnet", mode=0o444, mtime=0, encoder=False)
+        self._file = HashingFile(self._path.open("wb", buffering=_BUFFER_BYTES))
+        # the bytes of webdataset.TarWriter, whose tar cuts members into pieces of 10 KiB, which takes quite a while
+        self._tar = tarfile.TarFile(
+            fileobj=self._file,  # type: ignore[arg-type]
+            mode="w",
+            format=tarfile.USTAR_FORMAT,
+            copybufsize=_BUFFER_BYTES,
+        )
 
     def _finish_shard(self) -> None:
         if self._tar is None or self._file is None:
@@ -104,8 +115,7 @@ class ShardWriter:
         self._tar.close()
         path, sha256 = self._file.finish()
         self._tar = None
-        offsets = _member_offsets(path)
-        rows = [{**row, "shard": path.name, **offsets[row["key"]]} for row in self._rows_of_shard]
+        rows = self._rows_of_shard
         write_fragment(rows, fragment_path(self._fragments, len(self.shards)))
         shard = ShardFile(file=path.name, bytes=path.stat().st_size, samples=len(rows), sha256=sha256)
         self.shards.append(shard)
@@ -117,6 +127,19 @@ class ShardWriter:
 def fragment_path(directory: Path, shard: int) -> Path:
     """File of the index rows of one shard while the set is not finished."""
     return directory / f"rows-{shard:06d}.parquet"
+
+
+def _write_member(tar: tarfile.TarFile, path: str, data: bytes) -> dict[str, int]:
+    """Append one file; returns the columns of the index that say where it lies and what it holds."""
+    member = tarfile.TarInfo(path)
+    member.size, member.mode, member.uname, member.gname = len(data), 0o444, OWNER, OWNER
+    tar.addfile(member, io.BytesIO(data))
+    kind, padding = _kind(path.partition(".")[2]), -len(data) % tarfile.BLOCKSIZE
+    return {
+        f"{kind}_offset": tar.offset - padding - len(data),
+        f"{kind}_bytes": len(data),
+        f"{kind}_crc32": zlib.crc32(data),
+    }
 
 
 def _kind(member: str) -> str:
@@ -132,14 +155,3 @@ def _tar_blocks(members: Iterable[bytes]) -> int:
 def _tar_bytes(blocks: int) -> int:
     """Size of a tar with so many blocks: two empty ones end it, and records of 20 blocks fill it up."""
     return -(-(blocks + 2) * tarfile.BLOCKSIZE // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
-
-
-def _member_offsets(path: Path) -> dict[str, dict[str, int]]:
-    """Key -> {"image_offset": …, "image_bytes": …, …} of every member of a tar."""
-    offsets: dict[str, dict[str, int]] = {}
-    with tarfile.open(path, "r:") as tar:
-        for member in tar:
-            key, _, name = member.name.partition(".")
-            place = {f"{_kind(name)}_offset": member.offset_data, f"{_kind(name)}_bytes": member.size}
-            offsets.setdefault(key, {}).update(place)
-    return offsets

@@ -315,7 +315,7 @@ def full_disk(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("where", ["webdataset.TarWriter.write", "pyarrow.parquet.write_table", "tempfile.mkstemp"])
+@pytest.mark.parametrize("where", ["tarfile.TarFile.addfile", "pyarrow.parquet.write_table", "tempfile.mkstemp"])
 def test_a_disk_that_is_full_from_some_point_on(
     archive: Path, hasher: KeyedHash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
