@@ -71,11 +71,11 @@ class DINO(Method):
         sizes = (recipe.size, recipe.local_size) if recipe.local_views else (recipe.size,)
         families = (RESIDUAL, CONVOLUTIONAL, VIT)
         self.student, features = fitting_backbone(
-            backbone, families, channels=recipe.channels, sizes=sizes, seed=seed, **backbone_arguments
+            backbone, families, backbone_arguments, in_chans=recipe.channels, sizes=sizes, seed=seed
         )
         whole = {key: value for key, value in backbone_arguments.items() if key not in _STUDENT_ONLY}
         self.backbone, _ = fitting_backbone(
-            backbone, families, channels=recipe.channels, sizes=sizes[:1], seed=seed, **whole
+            backbone, families, whole, in_chans=recipe.channels, sizes=sizes[:1], seed=seed
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + 1)

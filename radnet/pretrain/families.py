@@ -1,6 +1,6 @@
 """Which backbones a method takes, and building one that fits its views: everything is refused before data are read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
@@ -14,10 +14,18 @@ from radnet.models.backbone import require_architecture
 RESIDUAL = "residual networks (resnet50, resnext50_32x4d, regnety_016)"
 CONVOLUTIONAL = "convolutional networks (convnext_tiny, tf_efficientnet_lite0, mobilenetv3_small_050)"
 VIT = "plain vision transformers (vit_small_patch16_224)"
+OURS = frozenset({"in_chans", "num_classes", "pretrained", "seed"})
+"""Arguments of a backbone that nobody else may set."""
 
 
 def fitting_backbone(
-    architecture: str, families: Sequence[str], *, channels: int, sizes: Sequence[int], seed: int, **arguments: Any
+    architecture: str,
+    families: Sequence[str],
+    arguments: Mapping[str, Any],
+    *,
+    in_chans: int,
+    sizes: Sequence[int],
+    seed: int,
 ) -> tuple[nn.Module, int]:
     """A backbone with random weights that takes square images of every one of `sizes`.
 
@@ -27,18 +35,25 @@ def fitting_backbone(
     Args:
         architecture: timm's name.
         families: What the method takes, for the message.
-        channels: Channels of the images.
+        arguments: More arguments of `timm.create_model`.
+        in_chans: Channels of the images.
         sizes: Sides of the images in pixels.
         seed: Seed of the weights.
-        arguments: More arguments of `timm.create_model`.
 
     Returns:
         The backbone, and the number of its features.
 
     Raises:
-        UsageError: Unknown architecture, or one that does not take these images.
+        UsageError: Unknown architecture, or one that does not take these images, or an argument of ours.
     """
     require_architecture(architecture)
+    if ours := OURS & arguments.keys():
+        raise UsageError(
+            "These arguments of timm.create_model are not free: views, method and seed decide them",
+            seen=", ".join(sorted(ours)),
+            fix="Take them out of backbone_arguments",
+        )
+    arguments = dict(arguments)
     settings = timm.models.get_pretrained_cfg(architecture)
     is_vit = timm.models.model_entrypoint(architecture.split(".")[0]).__module__ == VisionTransformer.__module__
     several = len(set(sizes)) > 1
@@ -47,7 +62,7 @@ def fitting_backbone(
     if is_vit or (several and "img_size" in arguments):
         arguments.setdefault("dynamic_img_size", several)  # some of timm's ViTs interpolate unless told not to
     try:
-        backbone = create_backbone(architecture, in_chans=channels, seed=seed, **arguments)
+        backbone = create_backbone(architecture, in_chans=in_chans, seed=seed, **arguments)
     except UsageError as error:
         if "dynamic_img_size" not in str(error):
             raise
@@ -55,7 +70,7 @@ def fitting_backbone(
         raise refused(words, architecture, families) from error
     require_whole_patches(backbone, sizes)
     try:
-        widths = {embedding_size(backbone, channels, size) for size in sizes}
+        widths = {embedding_size(backbone, in_chans, size) for size in sizes}
     except UsageError as error:
         raise refused(error.what, architecture, families, error.fix) from error
     if len(widths) > 1:

@@ -64,7 +64,7 @@ class MAE(Method):
             )
         self.views = recipe = _one_view(own.views)
         network, features = fitting_backbone(
-            backbone, _FAMILIES, channels=recipe.channels, sizes=(recipe.size,), seed=seed, **backbone_arguments
+            backbone, _FAMILIES, backbone_arguments, in_chans=recipe.channels, sizes=(recipe.size,), seed=seed
         )
         self.backbone = _plain_vit(network, backbone)
         self.patch = int(self.backbone.patch_embed.patch_size[0])

@@ -62,10 +62,10 @@ class SimCLR(Method):
         self.backbone, features = fitting_backbone(
             backbone,
             (RESIDUAL, CONVOLUTIONAL, VIT),
-            channels=recipe.channels,
+            backbone_arguments,
+            in_chans=recipe.channels,
             sizes=(recipe.size,),
             seed=seed,
-            **backbone_arguments,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + 1)

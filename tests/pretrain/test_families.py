@@ -6,7 +6,7 @@ from radnet.pretrain.families import VIT, fitting_backbone
 
 
 def _fitted(architecture: str, *sizes: int, **arguments: object) -> tuple[torch.nn.Module, int]:
-    return fitting_backbone(architecture, (VIT,), channels=1, sizes=sizes, seed=0, **arguments)
+    return fitting_backbone(architecture, (VIT,), arguments, in_chans=1, sizes=sizes, seed=0)
 
 
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_efficientnet", "test_vit"])
@@ -30,6 +30,13 @@ def test_an_image_size_that_was_stated_is_kept() -> None:
 def test_whole_patches_only() -> None:
     with pytest.raises(UsageError, match=r"patch of 16 px does not divide a view of 40 px .*For example (32|48) px"):
         _fitted("test_vit", 40)
+
+
+def test_arguments_may_have_any_name_of_timm_but_those_that_views_and_seed_decide() -> None:
+    backbone, features = _fitted("resnet10t", 32, channels=[8, 16, 24, 32], stem_width=8)
+    assert (backbone(torch.zeros(2, 1, 32, 32)).shape[1], features) == (32, 32)
+    with pytest.raises(UsageError, match=r"not free.*in_chans, seed"):
+        _fitted("resnet10t", 32, seed=1, in_chans=3)
 
 
 def test_mistaken_arguments_are_not_taken_for_a_wrong_family() -> None:
