@@ -17,19 +17,25 @@ START = 1 << 16
 """Bytes in which a stream names its size."""
 
 
-def claimed_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns that the first image in `stream` claims; None when it names none near its start.
+def jpeg_size(stream: bytes) -> tuple[int, int] | None:
+    """Rows and columns that the first JPEG or JPEG-LS image in `stream` claims; None when it names none near its start.
 
     Args:
-        stream: Encapsulated pixel data, or a single frame.
+        stream: Encapsulated pixel data, or a single frame. In another compression (RLE) its bytes may be pixels.
     """
     head = stream[:START]
-    at = head.find(CODESTREAM)
-    if at >= 0 and at + 24 <= len(head):
-        right, bottom, left, top = (int.from_bytes(head[at + 8 + 4 * i : at + 12 + 4 * i], "big") for i in range(4))
-        return max(bottom - top, 0), max(right - left, 0)
     at = head.find(b"\xff\xd8\xff")
-    return None if at < 0 else _jpeg_size(head, at + 2)
+    return None if at < 0 else _frame_size(head, at + 2)
+
+
+def jpeg_2000_size(stream: bytes) -> tuple[int, int] | None:
+    """The same of the first JPEG 2000 (or HTJ2K) image."""
+    head = stream[:START]
+    at = head.find(CODESTREAM)
+    if at < 0 or at + 24 > len(head):
+        return None
+    right, bottom, left, top = (int.from_bytes(head[at + 8 + 4 * i : at + 12 + 4 * i], "big") for i in range(4))
+    return max(bottom - top, 0), max(right - left, 0)
 
 
 def has_sound_jpeg_header(stream: bytes) -> bool:
@@ -78,7 +84,7 @@ def _are_sound_tables(body: bytes) -> bool:
     return at == len(body)
 
 
-def _jpeg_size(head: bytes, at: int) -> tuple[int, int] | None:
+def _frame_size(head: bytes, at: int) -> tuple[int, int] | None:
     while at + 9 <= len(head) and head[at] == 0xFF:
         marker = head[at + 1]
         if marker in FRAME_MARKERS:

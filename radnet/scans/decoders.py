@@ -8,6 +8,7 @@ from pydicom.uid import (
     JPEG2000,
     JPEG2000MC,
     UID,
+    JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
@@ -28,6 +29,7 @@ JPEG_SYNTAXES = frozenset(
     {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless}
 )
 """Here pydicom's pylibjpeg plugin would call pylibjpeg-libjpeg, whose licence (GPL) does not fit this project."""
+JPEG_2000_SYNTAXES = frozenset(JPEG2000TransferSyntaxes)
 
 GDCM_EXTENDED_BITS = 8
 """GDCM decodes JPEG Extended up to here."""

@@ -12,8 +12,8 @@ from pydicom import Dataset
 from pydicom.pixels.utils import iter_pixels, pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from radnet.scans.compressed import claimed_size, has_sound_jpeg_header
-from radnet.scans.decoders import JPEG_SYNTAXES, syntax_name
+from radnet.scans.compressed import has_sound_jpeg_header, jpeg_2000_size, jpeg_size
+from radnet.scans.decoders import JPEG_2000_SYNTAXES, JPEG_SYNTAXES, syntax_name
 from radnet.scans.dicom_file import open_dicom
 from radnet.scans.dicom_headers import DicomHeader, parse_headers
 from radnet.scans.hounsfield import rescale
@@ -85,7 +85,7 @@ def stored_pixels(dataset: Dataset, rows: int, columns: int, plugin: str) -> NDA
         require_bytes(bits // 8, len(dataset.PixelData))
     elif not _is_complete(dataset):
         raise RefusedError("truncated", "The compressed pixel data is cut off")
-    elif (size := claimed_size(dataset.PixelData)) not in (None, (rows, columns)):
+    elif (size := _claimed_size(dataset.PixelData, syntax)) not in (None, (rows, columns)):
         raise RefusedError("unreadable", f"The compressed pixels claim the size {size}, the header {(rows, columns)}")
     elif syntax in JPEG_SYNTAXES and not has_sound_jpeg_header(dataset.PixelData):
         raise RefusedError("undecodable", "The header of the compressed pixels is damaged")
@@ -167,6 +167,13 @@ def _refusals(syntax: UID) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != RUST_PANIC:
             raise
         raise RefusedError("unreadable", f"The pixels cannot be decoded ({type(error).__name__})") from error
+
+
+def _claimed_size(stream: bytes, syntax: UID) -> tuple[int, int] | None:
+    """Rows and columns that compressed pixels claim; None where they name none, as RLE never does."""
+    if syntax in JPEG_SYNTAXES:
+        return jpeg_size(stream)
+    return jpeg_2000_size(stream) if syntax in JPEG_2000_SYNTAXES else None
 
 
 def _is_complete(dataset: Dataset) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import RLELossless
 
 from radnet.scans.archive import UnreadableSeries, read_series
 from radnet.scans.compressed import has_sound_jpeg_header
@@ -136,6 +137,19 @@ def test_a_stream_that_claims_another_size_than_the_header_is_not_decoded(shared
     (tmp_path / "ls" / "b").write_bytes(whole[:at] + b"\xea\x60" * 2 + whole[at + 4 :])
     for name in ("j2k", "ls"):
         assert set(outcomes(tmp_path / name).values()) == {"unreadable"}
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xd8\xff\xc0\x00\x0b\x08", b"\xff\x4f\xff\x51"])
+def test_pixels_that_look_like_the_start_of_another_compression_are_pixels(tmp_path: Path, marker: bytes) -> None:
+    """An RLE segment holds the high bytes of the pixels as they are: any bytes at all."""
+    high = np.frombuffer(marker.ljust(64, b"\x01"), np.uint8).reshape(8, 8)
+    stored = ((high.astype(np.uint16) << 8) | 5).astype(np.uint16)
+    path = write_slice(tmp_path / "a", stored, RescaleIntercept=-1024)
+    dataset = pydicom.dcmread(path)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    assert marker in dataset.PixelData
+    dataset.save_as(path)
+    assert outcomes(tmp_path) == {"a": "read"}
 
 
 def test_a_frame_count_that_lies(tmp_path: Path) -> None:
