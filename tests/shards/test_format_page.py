@@ -11,6 +11,9 @@ from radnet.shards.manifest import Manifest
 from radnet.shards.rows import AIR_ONLY, DUPLICATE, content_hash_of
 from radnet.shards.splits import split_of
 from radnet.shards.tables import INDEX_COLUMNS, REJECT_COLUMNS
+from radnet.transfer.prepare.body_region import NO_REGION
+from radnet.transfer.prepare.images import MISSING, NO_LABEL
+from radnet.transfer.prepare.splits import LEAK, NO_SIDE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGE = (CHECKOUT / "shards" / "README.md").read_text()
@@ -72,7 +75,8 @@ def test_every_reason_is_explained() -> None:
     of_files = re.findall(r"reject(?:_file)?\([\w.\[\], ]+, \"([a-z_]+)\"", source)
     listed = re.findall(r"^    \"[a-z]+\": \(\"([a-z_]+)\",", source, re.M)
     of_builds = {AIR_ONLY, DUPLICATE, EXCLUDED, LIMIT}
-    used = {*direct, *of_files, *listed, *of_builds}
+    of_tasks = {MISSING, NO_LABEL, NO_SIDE, LEAK, NO_REGION}
+    used = {*direct, *of_files, *listed, *of_builds, *of_tasks}
     assert len(used) > 25
     assert used <= explained, used - explained
     assert explained <= used, explained - used

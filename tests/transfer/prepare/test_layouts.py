@@ -73,7 +73,10 @@ def test_every_task_names_a_converter_that_is_there_and_every_converter_a_task()
     named = {task.prepare.converter for task in list_tasks() if task.prepare is not None}
     assert named == set(CONVERTERS)
     for name in CONVERTERS:
-        assert isinstance(converter_named(name).takes, frozenset)
+        converter = converter_named(name)
+        assert isinstance(converter.takes, frozenset)
+        assert isinstance(converter.public, bool)
+        assert isinstance(converter.files, tuple)
 
 
 def test_pictures_of_cifar10_are_the_bytes_of_their_records(tmp_path: Path, prepare: Any) -> None:
