@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from radnet.cli import data, experiments, views
+from radnet.cli import data, experiments, tasks, views
 from radnet.console import is_main_process
 from radnet.errors import RadnetError, UsageError
 
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 experiments.register(app)
 data.register(app)
+tasks.register(app)
 views.register(app)
 
 

@@ -114,7 +114,7 @@ def build(
     from radnet.shards.settings import BuildSettings
 
     settings = BuildSettings(
-        split_fractions=_fractions(split_fractions),
+        split_fractions=fractions_of(split_fractions),
         shard_bytes=shard_mib * 2**20,
         modalities=tuple(word.strip().upper() for word in modality.split(",")),
         size=_size(size),
@@ -125,7 +125,7 @@ def build(
         keep_air=keep_air,
         keep_duplicates=keep_duplicates,
     )
-    secret = _checked_secret(secret, archive, out, reject_list)
+    secret = checked_secret(secret, archive, out, reject_list)
     rejects: tuple[Reject, ...] = ()
     try:
         if dry_run:
@@ -165,7 +165,7 @@ def default_secret() -> Path:
     return Path(typer.get_app_dir("radnet", force_posix=False)) / "secret"
 
 
-def _checked_secret(secret: Path | None, archive: Path, out: Path, reject_list: Path | None) -> Path:
+def checked_secret(secret: Path | None, archive: Path, out: Path, reject_list: Path | None) -> Path:
     """Where the secret is, after a look at where it and the list of rejects must not be."""
     from radnet.errors import UsageError
 
@@ -191,7 +191,8 @@ def _secret_for_plan(secret: Path) -> "KeyedHash":
     return KeyedHash(secrets.token_bytes(SECRET_BYTES))
 
 
-def _fractions(text: str) -> tuple[float, float, float]:
+def fractions_of(text: str) -> tuple[float, float, float]:
+    """The shares that --split-fractions names."""
     from radnet.errors import UsageError
     from radnet.shards.splits import check_fractions
 

@@ -21,9 +21,6 @@ def register(app: typer.Typer) -> None:
     app.command("pretrain")(pretrain)
     app.command("evaluate")(evaluate)
     app.command("leaderboard")(leaderboard)
-    tasks = typer.Typer(no_args_is_help=True, help="Transfer tasks.")
-    tasks.command("list")(task_list)
-    app.add_typer(tasks, name="task")
 
 
 def demo(
@@ -83,21 +80,6 @@ def leaderboard(results: Results = Path("results")) -> None:
     say(f"leaderboard: {written.page}")
     say(f"site:        {written.site}")
     written.require_whole()
-
-
-def task_list() -> None:
-    """Every task with its label, classes and metric."""
-    from rich.table import Table
-
-    from radnet.console import show
-    from radnet.transfer.tasks import list_tasks
-
-    table = Table(title="tasks")
-    for column in ("task", "what is asked", "label in the set", "classes", "metric"):
-        table.add_column(column, overflow="fold")
-    for task in list_tasks():
-        table.add_row(task.name, task.description, task.label, ", ".join(task.classes), task.metric)
-    show(table)
 
 
 def _show_defaults(name: str, groups: tuple[str, ...]) -> None:

@@ -1,6 +1,6 @@
 """The archive: which series it holds, and each of them as a scan."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def take_inventory(
     root: Path,
     hasher: KeyedHash,
     *,
-    metadata: Path | None = None,
+    metadata: Path | MetadataTable | None = None,
     jobs: int = 1,
     modalities: Sequence[str] = ("CT",),
 ) -> Inventory:
@@ -76,7 +76,8 @@ def take_inventory(
         root: The archive.
         hasher: Makes the keys.
         metadata: A metadata CSV (columns in `radnet.scans.metadata.read_metadata`); None takes `metadata.csv` of the
-            archive when there is one. Labels of slices are read from `slices.csv` beside it.
+            archive when there is one. Labels of slices are read from `slices.csv` beside it. A table that a program
+            made stands for both.
         jobs: Number of processes that read headers.
         modalities: Which images to take: "CT", "MR", "CR", "DX", "PICTURE" (PNG and JPEG files). A NIfTI file, which
             names none, is a CT unless its metadata say MR.
@@ -86,9 +87,14 @@ def take_inventory(
     """
     require_directory(root, "an archive of scans")
     root = root.absolute()
-    table = read_metadata(metadata, root)
-    labels_file = (table.file.parent if table.file else root) / slice_labels.FILE_NAME
-    labels = slice_labels.read_slice_labels(labels_file, root)
+    labels: Mapping[Path, Mapping[int, tuple[tuple[str, str], ...]]] = {}
+    labels_file = None
+    if isinstance(metadata, MetadataTable):
+        table = metadata
+    else:
+        table = read_metadata(metadata, root)
+        labels_file = (table.file.parent if table.file else root) / slice_labels.FILE_NAME
+        labels = slice_labels.read_slice_labels(labels_file, root)
     files = walk_archive(root)
     tables = {path.resolve() for path in (table.file, labels_file) if path is not None}
     describer = Describer(root, hasher, table, labels)
@@ -172,6 +178,7 @@ def read_series(source: SeriesSource) -> SeriesReading:
         tags=replace(source.tags, notes=tuple(sorted({*source.tags.notes, *volume.notes}))),
         slice_labels=slice_labels.labels_by_slice(len(hu), source.labels, source.slice_labels),
         mask=mask,
+        split=source.split,
     )
     return SeriesReading(scan, volume.rejects, volume.removed_tags)
 

@@ -74,6 +74,7 @@ class Describer:
             mask=own.mask if own else None,
             labels=own.labels if own else (),
             slice_labels=self._slice_labels(file.real_path, header.slices),
+            split=own.split if own else None,
         )
 
     def dicom_source(self, group: DicomGroup) -> SeriesSource:
@@ -119,6 +120,7 @@ class Describer:
             mask=row.mask if row else None,
             labels=row.labels if row else (),
             slice_labels=self._slice_labels(self.labelled_path(group), slices),
+            split=row.split if row else None,
         )
 
     def flat_source(
@@ -163,6 +165,7 @@ class Describer:
             spacing_mm=spacing_mm,
             labels=row.labels if row else (),
             slice_labels=self._slice_labels(file.real_path, 1),
+            split=row.split if row else None,
         )
 
     def require_all_used(self, files: Sequence[ArchiveFile], labelled: Iterable[Path | None]) -> None:

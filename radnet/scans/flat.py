@@ -49,5 +49,6 @@ def read_flat(source: SeriesSource) -> SeriesReading:
         slice_labels=slice_labels.labels_by_slice(1, source.labels, source.slice_labels),
         encoded=encoded,
         image_format=image_format,
+        split=source.split,
     )
     return SeriesReading(scan, (), removed)

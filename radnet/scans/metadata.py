@@ -22,7 +22,7 @@ LABEL_COLUMN = re.compile(r"label_([A-Za-z0-9_]+)")
 TRUE, FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MetadataRow:
     """One row; None wherever the cell is empty.
 
@@ -33,6 +33,7 @@ class MetadataRow:
         body_region: One of `REGIONS` or unknown.
         modality: Upper case.
         labels: (name, value) pairs that hold for the whole series.
+        split: "train", "val" or "test" where the data came with a split that is kept. No column of a CSV gives it.
     """
 
     line: int
@@ -48,6 +49,7 @@ class MetadataRow:
     contrast: bool | None = None
     mask: Path | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    split: str | None = None
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class Scan:
         mask: uint8 or uint16, shape (Z, Y, X), label numbers, or None.
         encoded: Of a picture, the bytes to store for each slice, without metadata.
         image_format: What these bytes are, "jpg" or "png"; empty without them.
+        split: Side of a split that the data came with; None where the patient key decides.
     """
 
     voxels: NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.uint8]
@@ -89,6 +90,7 @@ class Scan:
     mask: NDArray[np.uint8] | NDArray[np.uint16] | None = None
     encoded: tuple[bytes, ...] = ()
     image_format: str = ""
+    split: str | None = None
 
     def __post_init__(self) -> None:
         if self.voxels.ndim not in (3, 4) or self.voxels.dtype not in (np.int16, np.uint16, np.uint8):

@@ -84,6 +84,7 @@ class SeriesSource:
         mask: NIfTI file of the series' mask.
         labels: (name, value) pairs that hold for every slice.
         slice_labels: (slice, ((name, value), …)) from slices.csv, slices counted from inferior.
+        split: Side of a split that the data came with; None where the patient key decides.
     """
 
     kind: Literal["dicom", "nifti", "radiograph", "picture"]
@@ -103,6 +104,7 @@ class SeriesSource:
     mask: Path | None = None
     labels: tuple[tuple[str, str], ...] = ()
     slice_labels: tuple[tuple[int, tuple[tuple[str, str], ...]], ...] = ()
+    split: str | None = None
 
     @property
     def file_count(self) -> int:

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import joblib
@@ -51,10 +52,12 @@ class BuildReport:
         manifest: The manifest of the finished set.
         rejects: Everything that was not used, with paths relative to the archive. For the terminal: the paths may
             identify patients and are not in the set.
+        crossing_splits: Slices that occur in more than one split, pixel by pixel.
     """
 
     manifest: manifests.Manifest
     rejects: tuple[Reject, ...]
+    crossing_splits: int = 0
 
 
 class NothingToBuildError(RadnetError):
@@ -116,11 +119,61 @@ def build_shards(
     inventory = take_inventory(archive, hasher, metadata=metadata, jobs=jobs, modalities=settings.modalities)
     if inventory.files_seen == 0:
         raise UsageError("The archive is empty: no file below this directory", file=archive, fix="Check the path")
+    return build_inventory(
+        inventory,
+        archive,
+        out,
+        hasher,
+        settings,
+        jobs=jobs,
+        backend=backend,
+        address=address,
+        overwrite=overwrite,
+    )
+
+
+def build_inventory(
+    inventory: Inventory,
+    archive: Path,
+    out: Path,
+    hasher: KeyedHash,
+    settings: BuildSettings = DEFAULTS,
+    *,
+    about: Mapping[str, Any] = MappingProxyType({}),
+    jobs: int = 1,
+    backend: Backend = "processes",
+    address: str | None = None,
+    overwrite: bool = False,
+) -> BuildReport:
+    """Build the shard set `out` from an inventory that was taken, or made, before; see `build_shards`.
+
+    Args:
+        inventory: Its series and rejects.
+        archive: Where they lie, for messages.
+        out: Directory of the set.
+        hasher: The keyed hash with which the inventory was taken.
+        settings: What shapes the bytes of the set.
+        about: What the manifest's settings shall say besides, JSON values. Where series bring a split of their own,
+            `split_fractions` does not hold and is left out.
+        jobs: Number of workers.
+        backend: Where they run.
+        address: Of a cluster that runs already.
+        overwrite: Replace an existing set.
+
+    Raises:
+        UsageError: The output exists, lies in the archive, or is being written by another build.
+        RadnetError: No slice could be read, the disk is full, or a worker died.
+    """
+    out = out.absolute()
+    _require_output(out, archive, overwrite)
     series, left = choose_series(inventory.series, settings)
     rejects = [*inventory.rejects, *left]
     if not series:
         raise NothingToBuildError(archive, tuple(rejects), settings.modalities)
-    identity = _identity(inventory, hasher, settings, out.name)
+    described = settings.describe() | dict(about)
+    if any(source.split for source in series):
+        del described["split_fractions"]
+    identity = _identity(inventory, hasher, described, out.name)
     with workplace(out, identity, overwrite=overwrite) as place:
         with Assembly(place, out.name, settings, series) as assembly:
             _fill(assembly, series, settings, place, jobs, backend, address)
@@ -133,7 +186,7 @@ def build_shards(
                 assembly.writer,
                 place.journal,
                 rejects=rejects,
-                settings=settings.describe(),
+                settings=described,
                 slice_size=settings.size,
                 dropped_slices=assembly.dropped_slices,
                 removed_tags=assembly.removed_tags,
@@ -143,7 +196,7 @@ def build_shards(
     totals = finished.manifest.totals
     _warn_of_small_splits(totals)
     say(f"{totals.samples} slices of {totals.patients} patients in {len(finished.manifest.shards)} shard(s)")
-    return BuildReport(finished.manifest, tuple(rejects))
+    return BuildReport(finished.manifest, tuple(rejects), crossing)
 
 
 def choose_series(series: Sequence[SeriesSource], settings: BuildSettings) -> tuple[list[SeriesSource], list[Reject]]:
@@ -184,18 +237,18 @@ def _require_output(out: Path, archive: Path, overwrite: bool) -> None:
     manifests.require_set_or_nothing(out)
 
 
-def _identity(inventory: Inventory, hasher: KeyedHash, settings: BuildSettings, name: str) -> dict[str, Any]:
+def _identity(inventory: Inventory, hasher: KeyedHash, settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What must agree for an unfinished build to be continued: version, settings, secret, and every file's date."""
     digest = hashlib.sha256()
     for source in inventory.series:
         stats = [(source.root / path).stat() for path in source.files]
         files = [(key, stat.st_size, stat.st_mtime_ns) for key, stat in zip(source.file_keys, stats, strict=True)]
         about = (source.patient_key, source.series_key, source.tags, source.labels, source.slice_labels, files)
-        digest.update(repr(about).encode())
+        digest.update(repr((*about, source.split)).encode())
     return {
         "version": __version__,
         "name": name,
-        "settings": settings.describe(),
+        "settings": dict(settings),
         "secret": hasher.key("build", "the same secret"),
         "scans": digest.hexdigest(),
     }

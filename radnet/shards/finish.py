@@ -19,7 +19,7 @@ from radnet.shards.writer import ShardWriter, fragment_path
 class _Sums:
     """Totals that grow while rows pass by."""
 
-    patients: dict[str, str] = field(default_factory=dict)
+    patients: set[tuple[str, str]] = field(default_factory=set)
     series: set[str] = field(default_factory=set)
     notes: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     splits: Counter[str] = field(default_factory=Counter)
@@ -30,7 +30,7 @@ class _Sums:
     def passing(self, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Count rows on their way."""
         for row in rows:
-            self.patients[row["patient_key"]] = row["split"]
+            self.patients.add((row["patient_key"], row["split"]))
             if row["series_key"] not in self.series:
                 self.series.add(row["series_key"])
                 for note in filter(None, row["notes"].split(";")):
@@ -96,10 +96,10 @@ def finish_set(
         totals=manifests.Totals(
             samples=sums.splits.total(),
             series=len(sums.series),
-            patients=len(sums.patients),
+            patients=len({patient for patient, _ in sums.patients}),
             rejected_files=sum(reject.files for reject in rejects),
             samples_by_split=dict.fromkeys(SPLITS, 0) | sums.splits,
-            patients_by_split=dict.fromkeys(SPLITS, 0) | Counter(sums.patients.values()),
+            patients_by_split=dict.fromkeys(SPLITS, 0) | Counter(split for _, split in sums.patients),
             samples_by_region=dict(sorted(sums.regions.items())),
             dropped_slices=dict(sorted((dropped_slices or {}).items())),
         ),

@@ -86,7 +86,7 @@ def _series_row(scan: Scan, settings: BuildSettings, rows: int, columns: int) ->
     return {
         "series_key": scan.series_key,
         "patient_key": scan.patient_key,
-        "split": split_of(scan.patient_key, settings.split_fractions),
+        "split": scan.split or split_of(scan.patient_key, settings.split_fractions),
         "modality": scan.modality,
         "body_region": tags.body_region,
         "region_source": tags.region_source,

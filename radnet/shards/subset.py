@@ -101,12 +101,12 @@ def subset_set(
     totals, settings = source.manifest.totals, source.manifest.settings
     dropped: dict[str, int] = {NOT_SELECTED: 0}
     patients = {series.patient for series in everything if series.key in chosen}
-    about = {
+    about: dict[str, Any] = {
         "subset_of": {"content": source.manifest.content_sha256, "settings": source.manifest.settings_sha256},
         "selection": selection.describe(),
         "left_out": {"series": totals.series - len(chosen), "patients": totals.patients - len(patients)},
         "shard_bytes": shard_bytes,
-        **{name: settings[name] for name in ("split_fractions",) if name in settings},
+        **{name: settings[name] for name in ("split_fractions", "prepared") if name in settings},
     }
     size = source.manifest.slice_size
     with Copier() as copier:

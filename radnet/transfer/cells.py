@@ -83,7 +83,7 @@ class Column:
 
     def task_card(self) -> TaskCard:
         """The task's part of a record. Its hash covers set, classes, size and window: all that rows must share."""
-        definition = self.task.model_dump(mode="json", exclude={"description"})
+        definition = self.task.definition()
         return TaskCard(
             name=self.task.name,
             manifest_hash=settings_hash({"set": self.shards.manifest.content_hash(), "task": definition}),

@@ -10,12 +10,11 @@ from radnet.configs import compose, validated
 from radnet.errors import UsageError
 from radnet.models import ModelName
 from radnet.records import ResultRecord
-from radnet.shards import ShardSet
 from radnet.transfer.cells import EvaluationSettings
 from radnet.transfer.evaluate import evaluate
 from radnet.transfer.features import default_cache
 from radnet.transfer.protocols import build_protocol
-from radnet.transfer.tasks import task_from_settings
+from radnet.transfer.tasks import open_task_set, resolved_task, task_from_settings
 
 
 class EvaluateConfig(BaseModel):
@@ -68,11 +67,13 @@ def evaluate_from_overrides(overrides: list[str]) -> list[ResultRecord]:
         device=device,
         repeat=config.repeat,
     )
+    task = task_from_settings(config.task)
+    shards = open_task_set(task, config.data)
     return evaluate(
         [ModelName.parse(name) for name in names],
-        task_from_settings(config.task),
+        resolved_task(task, shards),
         build_protocol(str(protocol_settings.pop("name")), protocol_settings),
-        ShardSet.open(config.data),
+        shards,
         Path(config.results),
         settings,
     )

@@ -1,11 +1,15 @@
 """Tasks: which label of a shard set is to be told from one slice. One YAML each in `configs/task/`."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,8 +17,32 @@ from radnet.configs import compose, names_in, validated
 from radnet.errors import UsageError, did_you_mean
 from radnet.records import Counts
 from radnet.shards import ShardSet
+from radnet.shards.manifest import MANIFEST, read_manifest
+from radnet.shards.shard_set import REMOTE
 from radnet.transfer.metrics import METRICS
 from radnet.views import EvaluationView, window_policy
+
+TaskKind = Literal["single", "multi", "segment"]
+PREPARED = "prepared"
+"""Key of a manifest's settings under which a set that was prepared for a task says so."""
+MULTI_METRICS = ("macro_auroc", "macro_average_precision")
+"""What is measured on a set of several labels whose task leaves kind and classes to it."""
+
+
+class Preparation(BaseModel):
+    """How a set for a task is made.
+
+    Attributes:
+        converter: Name in `radnet.transfer.prepare.CONVERTERS`.
+        source: What SOURCE is, for people: which files of which download.
+        home: Where the data set is described and to be had, and under which terms.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    converter: str
+    source: str
+    home: str = ""
 
 
 class Task(BaseModel):
@@ -23,24 +51,48 @@ class Task(BaseModel):
     Attributes:
         name: Name in records and tables.
         description: One line for people.
-        label: Column of the set's index that holds the label as text.
-        classes: The classes, in the order of their numbers; slices with another or no label take no part.
+        kind: "single": one class an image. "multi": each class is there or not. "segment": a mask.
+        label: Column of the set's index that holds the label as text; for "multi" what the columns begin with, one
+            a class (`column_of`), each "0" or "1".
+        classes: The classes, in the order of their numbers; slices with another or no label take no part. Empty where
+            the set says which there are (`resolved_task`).
         metric: Primary metric.
         metrics: All metrics that are recorded.
         size: Side of the pictures the models see, in pixels.
         window: Window policy, the same for every model.
+        prepare: How a set is made; None where `radnet shards build` does it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     description: str
+    kind: TaskKind = "single"
     label: str
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: tuple[str, ...]
     metric: str
     metrics: tuple[str, ...] = Field(min_length=1)
     size: int = Field(ge=8)
     window: dict[str, Any]
+    prepare: Preparation | None = None
+
+    def column_of(self, name: str) -> str:
+        """Column of the index that says whether a class is there, for a task of several labels."""
+        return f"{self.label}_{re.sub(r'[^A-Za-z0-9]+', '_', name)}"
+
+    def definition(self) -> dict[str, Any]:
+        """All of it that results depend on, as JSON values; what has its default is left out where it came later."""
+        words = self.model_dump(mode="json", exclude={"description", "prepare"})
+        return {name: value for name, value in words.items() if (name, value) != ("kind", "single")}
+
+    def with_classes(self, kind: TaskKind, classes: Sequence[str]) -> "Task":
+        """The same with the kind and classes of a set, where the task leaves them to it."""
+        if self.classes:
+            return self
+        update: dict[str, Any] = {"kind": kind, "classes": tuple(classes)}
+        if kind == "multi":
+            update |= {"metric": MULTI_METRICS[0], "metrics": MULTI_METRICS}
+        return self.model_copy(update=update)
 
     def view(self, mean: tuple[float, ...], std: tuple[float, ...]) -> EvaluationView:
         """What a model with this normalisation sees of a slice."""
@@ -75,6 +127,68 @@ def task_named(name: str, *, size: int | None = None) -> Task:
     return task_from_settings(compose("evaluate", overrides)["task"])
 
 
+def resolved_task(task: Task, shards: ShardSet) -> Task:
+    """The task with the kind and classes of a set, where it leaves them to it.
+
+    Raises:
+        UsageError: The set does not say which classes there are.
+    """
+    if task.classes:
+        return task
+    about = shards.manifest.settings.get(PREPARED, {})
+    if about.get("task") == task.name:
+        return task.with_classes(about["kind"], about["classes"])
+    values = sorted(shards.index[task.label].dropna().unique()) if task.label in shards.index.columns else []
+    if len(values) < 2:
+        raise UsageError(
+            f"The set {shards.path} was not prepared for the task {task.name!r}, which takes its classes from the set",
+            seen=about.get("task"),
+            fix=how_to_prepare(task, shards.path),
+        )
+    return task.with_classes("single", values)
+
+
+def how_to_prepare(task: Task, out: Path | str = "OUT") -> str:
+    """The command that makes a set for a task, and what it takes."""
+    if task.prepare is None:
+        return f"Make it with: radnet shards build ARCHIVE {out} (it needs the label {task.label!r})"
+    return f"Make it with: radnet task prepare {task.name} SOURCE {out}, where SOURCE is {task.prepare.source}"
+
+
+def open_task_set(task: Task, path: Path | str) -> ShardSet:
+    """The set of a task.
+
+    Raises:
+        UsageError: It is not there; the message says how to make it.
+        RadnetError: It is damaged.
+    """
+    if not str(path).startswith(REMOTE) and not (Path(path) / MANIFEST).is_file():
+        raise UsageError(f"There is no set for the task {task.name!r}", file=path, fix=how_to_prepare(task, path))
+    return ShardSet.open(path)
+
+
+def sets_for(task: Task, directory: Path) -> list[str]:
+    """Names of the finished sets directly below a directory that can serve a task, sorted.
+
+    A set that was prepared says for which task it was; of another one the labels are looked at.
+    """
+    return sorted(place.parent.name for place in directory.glob(f"*/{MANIFEST}") if _serves(place.parent, task))
+
+
+def _serves(path: Path, task: Task) -> bool:
+    try:
+        manifest = read_manifest(path)
+        names = set(pq.read_schema(path / manifest.index.file).names)
+    except (UsageError, OSError, pa.ArrowException):
+        return False
+    about = manifest.settings.get(PREPARED)
+    if about is not None:
+        return bool(about.get("task") == task.name)
+    if not task.classes:
+        return False
+    return {task.column_of(name) for name in task.classes} <= names if task.kind == "multi" else task.label in names
+
+
 def list_tasks() -> list[Task]:
     """Every task that ships with radnet."""
     return [task_named(name) for name in names_in("task")]
@@ -86,7 +200,7 @@ class TaskItems:
 
     Attributes:
         rows: Row numbers in the set's index, int64, (N,).
-        target: Class numbers, int64, (N,).
+        target: Class numbers, int64, (N,); of several labels 0 or 1 for each class, (N, K).
         patients: Patient keys, text, (N,).
         keys: Sample keys, text, (N,).
         split: "train", "val" or "test", text, (N,).
@@ -134,20 +248,11 @@ def task_items(task: Task, shards: ShardSet, needs: Sequence[str] = ("train", "t
     Raises:
         UsageError: The set has no such label, or a side has no labelled slice.
     """
-    index = shards.index
-    if task.label not in index.columns:
-        labels = [name for name in index.columns if name == "body_region" or name.startswith("label_")]
-        raise UsageError(
-            f"The set {shards.path} has no label {task.label!r}, which the task {task.name!r} needs",
-            fix=f"Take a task for one of its labels: {', '.join(labels)}",
-        )
-    numbers = {name: number for number, name in enumerate(task.classes)}
-    target = index[task.label].map(numbers)
-    used = target.notna().to_numpy()
-    chosen = index.loc[used]
+    target, used = _targets(task, shards)
+    chosen = shards.index.loc[used]
     items = TaskItems(
         rows=np.flatnonzero(used).astype(np.int64),
-        target=np.asarray(target[used], dtype=np.int64),
+        target=target[used],
         patients=chosen["patient_key"].to_numpy(dtype=np.str_),
         keys=chosen["key"].to_numpy(dtype=np.str_),
         split=chosen["split"].to_numpy(dtype=np.str_),
@@ -162,3 +267,24 @@ def task_items(task: Task, shards: ShardSet, needs: Sequence[str] = ("train", "t
                 fix="Use a set with more labelled patients, or build it with other --split-fractions",
             )
     return items
+
+
+def _targets(task: Task, shards: ShardSet) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Target of every slice of a set, and which slices have one."""
+    index = shards.index
+    columns = [task.column_of(name) for name in task.classes] if task.kind == "multi" else [task.label]
+    missing = [column for column in columns if column not in index.columns]
+    if missing:
+        labels = [name for name in index.columns if name == "body_region" or name.startswith("label_")]
+        raise UsageError(
+            f"The set {shards.path} has no label {missing[0]!r}, which the task {task.name!r} needs",
+            fix=f"Take a task for one of its labels: {', '.join(labels)}; or: {how_to_prepare(task)}",
+        )
+    if task.kind == "multi":
+        each = index[columns].to_numpy(dtype=object)
+        there = each == "1"
+        return np.asarray(there, dtype=np.int64), np.asarray((there | (each == "0")).all(1))
+    numbers = {name: number for number, name in enumerate(task.classes)}
+    target = index[task.label].map(numbers)
+    used = np.asarray(target.notna(), dtype=np.bool_)
+    return np.asarray(target.fillna(-1), dtype=np.int64), used

@@ -9,10 +9,12 @@ from radnet.shards import ShardSet
 from radnet.transfer.tasks import list_tasks, task_items, task_named
 
 TASKS = list_tasks()
+PHANTOM = ("body_region", "contrast_phase", "liver_lesion", "vertebra_group")
+"""The tasks of which the phantom has labels; the others need a set of their own (`tests/transfer/prepare`)."""
 
 
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_every_task_that_ships_finds_its_labels_on_the_phantom(task: object, phantom_set: ShardSet) -> None:
+@pytest.mark.parametrize("task", [task_named(name) for name in PHANTOM], ids=PHANTOM)
+def test_every_task_of_the_phantom_finds_its_labels(task: object, phantom_set: ShardSet) -> None:
     items = task_items(task, phantom_set)  # type: ignore[arg-type]
     index = phantom_set.index
     assert len(items.rows) + items.unlabelled == len(phantom_set)

@@ -1,0 +1,102 @@
+"""Tables of `radnet task`."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from radnet.cli.reports import rejects_table, set_table, write_reject_list
+from radnet.console import say, show
+from radnet.scans.archive import Reject
+from radnet.shards.splits import SPLITS
+
+if TYPE_CHECKING:
+    from radnet.transfer.prepare import PrepareReport
+    from radnet.transfer.tasks import Task
+
+MOST_CLASSES = 6
+KINDS = {"single": "one class an image", "multi": "several labels an image", "segment": "masks"}
+
+
+def tasks_table(tasks: Sequence[tuple["Task", Sequence[str]]]) -> Table:
+    """One row a task.
+
+    Args:
+        tasks: Each with the names of the sets that hold its labels.
+    """
+    table = Table(title="tasks")
+    for column in ("task", "what is asked", "classes", "metric", "prepared"):
+        table.add_column(column, overflow="fold")
+    for task, sets in tasks:
+        table.add_row(task.name, task.description, _classes(task), task.metric, ", ".join(sets) or "-")
+    return table
+
+
+def task_page(task: "Task", sets: Sequence[str]) -> Table:
+    """Everything about one task."""
+    from radnet.transfer.tasks import how_to_prepare
+
+    table = Table(title=f"task {task.name}", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("what is asked", task.description)
+    table.add_row("kind", KINDS[task.kind] if task.classes else "as in the set")
+    table.add_row("label in the set", f"{task.label}_CLASS" if task.kind == "multi" else task.label)
+    table.add_row(f"classes ({len(task.classes)})", ", ".join(task.classes) or "as in the set")
+    table.add_row("metrics", ", ".join(dict.fromkeys((task.metric, *task.metrics))))
+    table.add_row("size of pictures", f"{task.size} px")
+    table.add_row("set", how_to_prepare(task))
+    if task.prepare is not None and task.prepare.home:
+        table.add_row("data", task.prepare.home)
+    table.add_row("prepared", ", ".join(sets) or "no set of this label in the directory of sets (--sets)")
+    return table
+
+
+def counts_table(report: "PrepareReport") -> Table:
+    """Images by class and split."""
+    table = Table(title="images by class and split")
+    table.add_column("class", overflow="fold")
+    for split in SPLITS:
+        table.add_column(split, justify="right")
+    rows = list(report.counts.items())
+    for name, counts in rows[:40]:
+        table.add_row(name, *(str(counts[split]) for split in SPLITS))
+    if len(rows) > 40:
+        table.add_row(f"… {len(rows) - 40} more classes", *("" for _ in SPLITS))
+    return table
+
+
+def show_report(report: "PrepareReport", out: Path) -> None:
+    """What a preparation did."""
+    show(set_table(report.manifest))
+    if report.counts:
+        show(counts_table(report))
+    say("split: the data set's own" if report.own_split else "split: by the keys of patients or groups")
+    say(f"shard set: {out}; next: radnet evaluate model=MODEL data={out} task={report.task.name}")
+
+
+@contextmanager
+def show_rejects(reject_list: Path | None) -> Iterator[list[Reject]]:
+    """Show, and write, what was not used, also when the work fails for it."""
+    rejects: list[Reject] = []
+    try:
+        yield rejects
+    except Exception as error:
+        rejects += getattr(error, "rejects", ())
+        raise
+    finally:
+        if rejects:
+            show(rejects_table(rejects))
+        if rejects and reject_list is not None:
+            write_reject_list(rejects, reject_list)
+            say(f"every file not used: {reject_list}")
+
+
+def _classes(task: "Task") -> str:
+    if not task.classes:
+        return "as in the set"
+    shown = ", ".join(task.classes[:MOST_CLASSES])
+    more = f", … ({len(task.classes)})" if len(task.classes) > MOST_CLASSES else ""
+    return shown + more + (" (several labels)" if task.kind == "multi" else "")
