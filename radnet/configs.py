@@ -24,6 +24,19 @@ def names_in(group: str) -> list[str]:
     return sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
 
 
+def read_member(group: str, name: str) -> dict[str, Any]:
+    """One YAML file of a config group as it stands, without Hydra, which takes its time.
+
+    Args:
+        group: Directory in `configs/`.
+        name: File in it without its ending; it must be there.
+    """
+    from omegaconf import OmegaConf
+
+    read = OmegaConf.to_container(OmegaConf.load(config_directory() / group / f"{name}.yaml"))
+    return {str(key): value for key, value in dict(read).items()}  # type: ignore[arg-type]
+
+
 def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     """The config `name` with overrides, interpolations resolved.
 

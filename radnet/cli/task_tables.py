@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from radnet.transfer.prepare import PrepareReport
     from radnet.transfer.tasks import Task
 
-MOST_CLASSES = 6
+MOST_CLASSES, MOST_ROWS = 6, 40
 KINDS = {"single": "one class an image", "multi": "several labels an image", "segment": "masks"}
 
 
@@ -27,10 +27,10 @@ def tasks_table(tasks: Sequence[tuple["Task", Sequence[str]]]) -> Table:
         tasks: Each with the names of the sets that hold its labels.
     """
     table = Table(title="tasks")
-    for column in ("task", "what is asked", "classes", "metric", "prepared"):
+    for column in ("task", "what is asked", "classes", "metric", "made by radnet", "prepared"):
         table.add_column(column, overflow="fold")
     for task, sets in tasks:
-        table.add_row(task.name, task.description, _classes(task), task.metric, ", ".join(sets) or "-")
+        table.add_row(task.name, task.description, _classes(task), task.metric, _maker(task), ", ".join(sets) or "-")
     return table
 
 
@@ -60,11 +60,14 @@ def counts_table(report: "PrepareReport") -> Table:
     table.add_column("class", overflow="fold")
     for split in SPLITS:
         table.add_column(split, justify="right")
-    rows = list(report.counts.items())
-    for name, counts in rows[:40]:
-        table.add_row(name, *(str(counts[split]) for split in SPLITS))
-    if len(rows) > 40:
-        table.add_row(f"… {len(rows) - 40} more classes", *("" for _ in SPLITS))
+    if len(report.counts) <= MOST_ROWS:
+        for name, counts in report.counts.items():
+            table.add_row(name, *(str(counts[split]) for split in SPLITS))
+        return table
+    by_split = {split: [counts[split] for counts in report.counts.values()] for split in SPLITS}
+    for what, of in (("largest", max), ("smallest", min)):
+        table.add_row(f"{what} of {len(report.counts)} classes", *(str(of(by_split[split])) for split in SPLITS))
+    table.add_row("classes without an image", *(str(by_split[split].count(0)) for split in SPLITS))
     return table
 
 
@@ -92,6 +95,10 @@ def show_rejects(reject_list: Path | None) -> Iterator[list[Reject]]:
         if rejects and reject_list is not None:
             write_reject_list(rejects, reject_list)
             say(f"every file not used: {reject_list}")
+
+
+def _maker(task: "Task") -> str:
+    return f"task prepare {task.name}" if task.prepare is not None else "shards build"
 
 
 def _classes(task: "Task") -> str:

@@ -103,9 +103,10 @@ def prepare(
     data set's own split is reported.
     """
     from radnet.cli.build import checked_secret, fractions_of
+    from radnet.cli.task_tables import show_rejects, show_report
     from radnet.configs import validated
     from radnet.scans.keys import load_secret
-    from radnet.transfer.prepare import PrepareOptions, prepare_task
+    from radnet.transfer.prepare import PrepareOptions, is_public, prepare_task
     from radnet.transfer.tasks import task_named
 
     given: dict[str, Any] = {
@@ -125,9 +126,8 @@ def prepare(
         PrepareOptions, {key: value for key, value in given.items() if value is not None}, "radnet task prepare"
     )
     task = task_named(name)
-    hasher = load_secret(checked_secret(secret, source, out, reject_list))
-    from radnet.cli.task_tables import show_rejects, show_report
-
+    checked = checked_secret(secret, source, out, reject_list)
+    hasher = None if secret is None and is_public(task) else load_secret(checked)
     with show_rejects(reject_list) as rejects:
         report = prepare_task(task, source, out, hasher, options, jobs=jobs, overwrite=overwrite)
         rejects += report.rejects

@@ -195,6 +195,8 @@ def _refusal_by_name(file: ArchiveFile, table: MetadataTable, tables: set[Path])
         file.real_path.with_suffix(suffix) in table.masks for suffix in (".nii", ".nii.gz")
     ):
         return Refusal("metadata", "A description of a mask")
+    if table.complete and file.real_path not in table.rows:
+        return Refusal("not_listed", "The labels of the data set do not name this file")
     if file.path.name.lower().endswith(OTHER_VOLUMES):
         return Refusal("unsupported_format", "A volume in a format that is not read; convert it to NIfTI")
     return None

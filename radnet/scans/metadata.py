@@ -60,11 +60,13 @@ class MetadataTable:
         file: Where it was read; None when there is no metadata.
         rows: Real path -> row.
         masks: Real paths of all masks named.
+        complete: Whether files that it does not name are none of the archive's images; they are then not even opened.
     """
 
     file: Path | None = None
     rows: Mapping[Path, MetadataRow] = field(default_factory=dict)
     masks: frozenset[Path] = frozenset()
+    complete: bool = False
 
     def row_of(self, real_path: Path) -> tuple[Path, MetadataRow] | None:
         """The row of a file: its own, or that of the nearest directory above it, with the row's real path."""

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from radnet.configs import compose, names_in, validated
+from radnet.configs import names_in, read_member, validated
 from radnet.errors import UsageError, did_you_mean
 from radnet.records import Counts
 from radnet.shards import ShardSet
@@ -123,8 +123,10 @@ def task_named(name: str, *, size: int | None = None) -> Task:
     Raises:
         UsageError: There is none of this name.
     """
-    overrides = [f"task={name}", "model=none", "data=none"] + ([f"task.size={size}"] if size else [])
-    return task_from_settings(compose("evaluate", overrides)["task"])
+    if name not in (known := names_in("task")):
+        raise UsageError("There is no task of this name", seen=name, fix=did_you_mean(name, known))
+    settings = read_member("task", name)
+    return task_from_settings(settings | ({"size": size} if size else {}))
 
 
 def resolved_task(task: Task, shards: ShardSet) -> Task:

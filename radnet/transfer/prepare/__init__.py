@@ -2,7 +2,7 @@
 
 from radnet.transfer.prepare.contract import Conversion, Converter, PrepareOptions, Request
 from radnet.transfer.prepare.registry import CONVERTERS, converter_named
-from radnet.transfer.prepare.run import PrepareReport, prepare_task
+from radnet.transfer.prepare.run import PrepareReport, is_public, prepare_task
 
 __all__ = [
     "CONVERTERS",
@@ -12,5 +12,6 @@ __all__ = [
     "PrepareReport",
     "Request",
     "converter_named",
+    "is_public",
     "prepare_task",
 ]

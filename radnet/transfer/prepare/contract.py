@@ -27,7 +27,7 @@ class PrepareOptions(BaseModel):
 
     Attributes:
         split: "own" keeps the split that the data came with, "keyed" draws one by the hash of the patient or group,
-            "auto" takes the own one where there is one.
+            "auto" takes the own one where it has a training and a test side.
         split_fractions: Shares of train, val and test for "keyed".
         val_share: Share of the training groups that become val where the own split has none.
         drop_leaks: Leave out what is in train or val and, by group or by content, in test as well (or in train and
@@ -56,6 +56,8 @@ class PrepareOptions(BaseModel):
     split_column: str | None = None
 
 
+PUBLIC_SECRET = KeyedHash(b"radnet: public data sets need no secret")
+"""In place of a secret where the data are public."""
 COMMON = frozenset({"split", "split_fractions", "val_share", "drop_leaks", "size", "shard_bytes"})
 """Options that the shared path understands, so that no converter need."""
 
@@ -66,7 +68,7 @@ class Request:
 
     Attributes:
         task: The task to prepare a set for.
-        source: Directory of the download; of a zip or tar file what was in it.
+        source: Directory of the download; of a zip or tar file what was in it; any other file as it is.
         staging: An empty directory for images that are in no file of their own; it is gone when the set is built.
         options: The options; the common ones are no business of a converter.
         hasher: Makes the keys.
@@ -108,9 +110,12 @@ class Converter(Protocol):
 
     Attributes:
         takes: Names of the options it understands besides `COMMON`; a call with others is refused.
+        public: Whether anybody may download the data, patients' pseudonyms and all. Then the keys need no secret, and
+            every house that prepares the data gets the same set, to the hash: their results can be compared.
     """
 
     takes: ClassVar[frozenset[str]]
+    public: ClassVar[bool]
 
     def convert(self, request: Request) -> Conversion:
         """Find the images of a download and what is said of them.

@@ -25,6 +25,7 @@ class Images:
     """Images with a CSV, or in a folder a class, with or without folders of a split above them."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"csv", "path_column", "label_columns", "group_column", "split_column"})
+    public: ClassVar[bool] = False
 
     def convert(self, request: Request) -> Conversion:
         """See `Converter.convert`."""

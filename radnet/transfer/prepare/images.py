@@ -9,8 +9,9 @@ from radnet.scans.archive import Inventory, Reject, take_inventory
 from radnet.scans.metadata import MetadataRow, MetadataTable
 from radnet.transfer.prepare.contract import Request
 
-MISSING, NOT_LISTED = "missing", "not_listed"
-NOT_LISTED_SENTENCE = "An image of which the labels of the data set say nothing"
+MISSING, NO_LABEL = "missing", "no_label"
+MISSING_SENTENCE = "The labels name the image, but there is no such file"
+NO_LABEL_SENTENCE = "The image is named, but without a label"
 IMAGE_MODALITIES = ("PICTURE", "CR", "DX")
 
 
@@ -42,8 +43,8 @@ def listed_images(
 ) -> Inventory:
     """The inventory of a list of images.
 
-    Images that are listed and not there, images that are there and not listed, and files that cannot be read are
-    rejects, each counted once.
+    Images that are listed and not there, or listed without a label, files that are there and not listed, and files
+    that cannot be read are rejects, each counted once.
 
     Args:
         root: Directory below which all of them lie.
@@ -65,7 +66,7 @@ def listed_images(
         if not real.is_file():
             name = entry.path.relative_to(root).as_posix()
             key = request.hasher.key("file", name)
-            refused.append(Reject(name, key, MISSING, "The labels name the image, but there is no such file"))
+            refused.append(Reject(name, key, MISSING, MISSING_SENTENCE))
             continue
         if real in rows:
             raise UsageError(
@@ -84,12 +85,12 @@ def listed_images(
             file=root,
             fix="Check that SOURCE is the directory to which the paths of the table are relative",
         )
-    metadata = MetadataTable(table, rows)
+    metadata = MetadataTable(table, rows, complete=True)
     inventory = take_inventory(root, request.hasher, metadata=metadata, jobs=request.jobs, modalities=modalities)
     series = [source for source in inventory.series if source.labels]
     for source in inventory.series:
         if not source.labels:
-            refused += source.unreadable(NOT_LISTED, NOT_LISTED_SENTENCE).rejects
+            refused += source.unreadable(NO_LABEL, NO_LABEL_SENTENCE).rejects
     missing = sum(reject.reason == MISSING for reject in refused)
     ordered = tuple(sorted((*inventory.rejects, *refused), key=lambda reject: reject.path))
     return replace(inventory, series=tuple(series), rejects=ordered, files_seen=inventory.files_seen + missing)

@@ -11,7 +11,14 @@ from radnet.transfer.prepare.contract import Converter
 _HERE = "radnet.transfer.prepare"
 CONVERTERS: Mapping[str, str] = MappingProxyType(
     {
+        "body_region": f"{_HERE}.body_region:BodyRegion",
+        "chestxray14": f"{_HERE}.chestxray14:ChestXray14",
+        "cifar10": f"{_HERE}.cifar10:Cifar10",
+        "covid_ct": f"{_HERE}.covid_ct:CovidCt",
+        "head_hemorrhage": f"{_HERE}.head_hemorrhage:HeadHemorrhage",
+        "imagenet": f"{_HERE}.imagenet:ImageNet",
         "images": f"{_HERE}.csv_images:Images",
+        "medmnist": f"{_HERE}.medmnist:MedMnist",
     }
 )
 """Name -> module and class, imported when it is asked for."""

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,13 @@ from radnet.shards.settings import BuildSettings
 from radnet.shards.shard_set import ShardSet
 from radnet.shards.splits import SPLITS
 from radnet.shards.subset import subset_set
-from radnet.transfer.prepare.contract import COMMON, Conversion, Converter, PrepareOptions, Request
+from radnet.transfer.prepare.contract import COMMON, PUBLIC_SECRET, Conversion, Converter, PrepareOptions, Request
 from radnet.transfer.prepare.registry import converter_named
 from radnet.transfer.prepare.splits import Leaks, Settled, settle_split
 from radnet.transfer.prepare.unpack import unpacked
 from radnet.transfer.tasks import PREPARED, Task, task_items
+
+MOST_NAMES = 8
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def prepare_task(
     task: Task,
     source: Path,
     out: Path,
-    hasher: KeyedHash,
+    hasher: KeyedHash | None = None,
     options: PrepareOptions | None = None,
     *,
     jobs: int = 1,
@@ -85,7 +87,7 @@ def prepare_task(
         task: The task; it names its converter.
         source: Directory of the download, or a zip or tar file of it.
         out: Directory of the set; it appears when the set is complete.
-        hasher: Keyed hash for patients, groups and files.
+        hasher: Keyed hash for patients, groups and files; None is for data sets that are public.
         options: The options.
         jobs: Worker processes.
         overwrite: Replace an existing set.
@@ -99,6 +101,10 @@ def prepare_task(
         raise UsageError(f"The task {task.name!r} has no converter", fix="radnet shards build makes its set")
     converter = converter_named(task.prepare.converter)
     _require_taken(converter, options, task)
+    if hasher is None:
+        if not converter.public:
+            raise UsageError(f"The task {task.name!r} is made of data of your own: its keys need a secret")
+        hasher = PUBLIC_SECRET
     out = out.absolute()
     require_new_directory(out, overwrite=overwrite)
     require_set_or_nothing(out)
@@ -113,6 +119,11 @@ def prepare_task(
         return _built(task, request, conversion, conversion.inventory, out, overwrite)
 
 
+def is_public(task: Task) -> bool:
+    """Whether the data of a task are public, so that preparing them needs no secret."""
+    return task.prepare is not None and converter_named(task.prepare.converter).public
+
+
 def _built(
     task: Task, request: Request, conversion: Conversion, inventory: Inventory, out: Path, overwrite: bool
 ) -> PrepareReport:
@@ -120,6 +131,8 @@ def _built(
     if not inventory.series:
         raise NothingPreparedError(request.source, inventory.rejects)
     settled = settle_split(inventory, options)
+    for note in settled.notes:
+        say(note)
     if settled.leaks:
         fix = "they were left out" if settled.leaks.left_out else "--drop-leaks leaves them out of train and val"
         warn(f"{settled.leaks.sentence()}; {fix}")
@@ -184,11 +197,18 @@ def class_counts(task: Task, shards: ShardSet) -> dict[str, dict[str, int]]:
 
 
 def _warn_of_missing_classes(counts: Mapping[str, Mapping[str, int]]) -> None:
+    nowhere = [name for name, of_class in counts.items() if not any(of_class.values())]
+    if nowhere:
+        warn(f"the set holds no image of {_listed(nowhere)}")
     for split in SPLITS:
-        absent = [name for name, of_class in counts.items() if not of_class[split]]
-        if absent and len(absent) < len(counts):
-            shown = ", ".join(absent[:8]) + (f" and {len(absent) - 8} more" if len(absent) > 8 else "")
-            warn(f"the {split} split holds no image of {len(absent)} class(es): {shown}")
+        absent = [name for name, of_class in counts.items() if not of_class[split] and name not in set(nowhere)]
+        if absent and any(of_class[split] for of_class in counts.values()):
+            warn(f"the {split} split holds no image of {_listed(absent)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{len(names)} class{'es' if len(names) > 1 else ''}: {', '.join(names[:MOST_NAMES])}{more}"
 
 
 def _require_taken(converter: Converter, options: PrepareOptions, task: Task) -> None:

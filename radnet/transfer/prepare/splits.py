@@ -46,6 +46,7 @@ class Leaks:
             "files": self.files,
             "by_sides": dict(self.by_sides),
             "left_out": self.left_out,
+            "groups_kept": 0 if self.left_out else self.groups,
         }
 
     def sentence(self) -> str:
@@ -66,12 +67,14 @@ class Settled:
         own: Whether the own split is kept.
         leaks: What leaks; None for a split by key, which cannot.
         val_drawn: Whether the validation side was drawn from the training side.
+        notes: What a person should know, a sentence each.
     """
 
     inventory: Inventory
     own: bool
     leaks: Leaks | None
     val_drawn: bool
+    notes: tuple[str, ...] = ()
 
 
 def settle_split(inventory: Inventory, options: PrepareOptions) -> Settled:
@@ -91,8 +94,13 @@ def settle_split(inventory: Inventory, options: PrepareOptions) -> Settled:
             raise UsageError("A side of a split is train, val or test", seen=source.split, fix="Correct the table")
     if options.split == "own" and not sided:
         raise UsageError("This data set came without a split of its own", seen="own", fix="Use --split keyed")
-    if options.split == "keyed" or not sided:
-        return Settled(replace(inventory, series=tuple(replace(s, split=None) for s in series)), False, None, False)
+    whole = {"train", "test"} <= {source.split for source in sided}
+    if options.split == "keyed" or not sided or (options.split == "auto" and not whole):
+        keyed = replace(inventory, series=tuple(replace(source, split=None) for source in series))
+        note = (
+            "the split that the data came with lacks a training or test side, so the keys decide (--split own keeps it)"
+        )
+        return Settled(keyed, False, None, False, (note,) if sided and options.split == "auto" else ())
     rejects = [*inventory.rejects]
     for source in series:
         if source.split is None:

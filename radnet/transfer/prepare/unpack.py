@@ -12,6 +12,7 @@ from radnet.console import progress
 from radnet.errors import UsageError
 from radnet.files import explained_disk_errors
 
+ARRAYS = (".npz", ".npy")
 MOST_BYTES_A_PACKED_BYTE = 1100
 """No deflated stream grows more; what claims to is made to fill a disk."""
 
@@ -21,7 +22,8 @@ def unpacked(source: Path, into: Path) -> Iterator[Path]:
     """The directory of a download.
 
     Args:
-        source: A directory, which stays as it is, or a zip or tar file (also .gz, .bz2, .xz).
+        source: A directory, which stays as it is, or a zip or tar file (also .gz, .bz2, .xz). Other files, and arrays
+            (.npz, which are zip files), are for a converter to judge.
         into: Where a file is unpacked.
 
     Raises:
@@ -32,16 +34,32 @@ def unpacked(source: Path, into: Path) -> Iterator[Path]:
         return
     if not source.exists():
         raise UsageError("No such file or directory; the download of the data set was expected", file=source)
+    yield into if source.suffix.lower() not in ARRAYS and unpacked_files(source, into) else source
+
+
+def unpacked_files(source: Path, into: Path) -> bool:
+    """Unpack a file into a new directory.
+
+    Args:
+        source: A zip or tar file.
+        into: The directory.
+
+    Returns:
+        False where it is neither; then nothing is made.
+
+    Raises:
+        UsageError: It is damaged, or has a member that would be written outside of `into`.
+    """
     with explained_disk_errors(into):
-        into.mkdir(parents=True)
         if zipfile.is_zipfile(source):
+            into.mkdir(parents=True)
             _unzip(source, into)
         elif tarfile.is_tarfile(source):
+            into.mkdir(parents=True)
             _untar(source, into)
         else:
-            yield source  # a file that a converter may know
-            return
-    yield into
+            return False
+    return True
 
 
 def _unzip(source: Path, into: Path) -> None:
