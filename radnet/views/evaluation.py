@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from radnet.views.geometry import pad_to_square, resize
@@ -74,16 +75,26 @@ class EvaluationView(ViewRecipe):
 
     def write(self, image: Image, generator: np.random.Generator, out: Sequence[View]) -> None:
         """See `ViewRecipe`; the generator is not used."""
+        mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in (self.mean, self.std))
+        np.divide(self.grey(image, generator) - mean, std, out=out[0])
+
+    def grey(self, image: Image, generator: np.random.Generator) -> NDArray[np.float32]:
+        """The view before its normalisation, in [0, 1].
+
+        Args:
+            image: As for `write`.
+            generator: Not used here.
+
+        Returns:
+            float32, (1, size, size) where one plane serves every channel, else (C, size, size).
+        """
         seen = checked(image, self.channels)
         own = own_levels(seen, UINT16_PERCENTILES)
         levels = self.window.levels(seen, generator) if own is None else (own,)
         small = resize(pad_to_square(seen), self.size)
         if small.ndim == 3:
-            grey = np.concatenate([apply_levels(plane, levels) for plane in cv2.split(small)])
-        else:
-            grey = apply_levels(small, levels)
-        mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in (self.mean, self.std))
-        np.divide(grey - mean, std, out=out[0])
+            return np.concatenate([apply_levels(plane, levels) for plane in cv2.split(small)])
+        return apply_levels(small, levels)
 
     def __call__(self, image: Image, generator: np.random.Generator | None = None) -> list[View]:
         """The view of one image.
