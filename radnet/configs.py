@@ -37,6 +37,17 @@ def read_member(group: str, name: str) -> dict[str, Any]:
     return {str(key): value for key, value in dict(read).items()}  # type: ignore[arg-type]
 
 
+def group_settings(group: str, name: str) -> dict[str, Any]:
+    """As `read_member`, of a name that somebody has typed.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    if name not in names_in(group):
+        raise UsageError(f"There is no {group} config of this name", seen=name, fix=did_you_mean(name, names_in(group)))
+    return read_member(group, name)
+
+
 def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     """The config `name` with overrides, interpolations resolved.
 

@@ -1,8 +1,13 @@
-"""Features, extracted once for each (weights, set, view) and shared by every probe.
+"""Features, extracted once for each (weights, set, view) and shared by every probe and analysis.
 
-Shape legend: N slices of the set, D features.
+A file of the cache is `features/KEY.npy` with `KEY.json` beside it, which says in words what it is of. A process that
+extracts holds a lock, so that another one waits for its features and does not make them again. While it works the
+file is hidden; it notes how far it is on the disk, and one that was killed goes on from there.
+
+Shape legend: N slices, D features.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,14 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from radnet.console import progress
-from radnet.errors import RadnetError
-from radnet.files import explained_disk_errors
+from radnet.console import progress, say, warn
+from radnet.errors import RadnetError, UsageError
+from radnet.files import explained_disk_errors, write_atomically
 from radnet.hashing import settings_hash
-from radnet.models import LoadedModel
+from radnet.locks import waiting_lock
+from radnet.models import LoadedModel, embedding_size
 from radnet.shards import ShardSet
 from radnet.shards.streams import no_opencv_threads, start_worker
+from radnet.transfer.changed_set import ChangedSet
+from radnet.transfer.partial_matrix import PartialMatrix
 from radnet.views import EvaluationView
+from radnet.views.noisy import NoisyView
 
 CACHE_VARIABLE = "RADNET_CACHE"
 _REVISION = 1
@@ -32,20 +41,23 @@ def default_cache() -> Path:
 
 
 class _Slices(Dataset[torch.Tensor | RadnetError]):
-    """Every slice of a set through one view; a slice that cannot be read is its error.
+    """Slices of a set through one view; a slice that cannot be read is its error.
 
     A loader worker hands an error that is raised on as one long text; as an item it arrives as it is.
     """
 
-    def __init__(self, shards: ShardSet, view: EvaluationView) -> None:
-        self._shards, self._view = shards, view
+    def __init__(self, shards: ShardSet, view: EvaluationView, rows: NDArray[np.int64], seed: int) -> None:
+        self._shards, self._view, self._rows, self._seed = shards, view, rows, seed
 
     def __len__(self) -> int:
-        return len(self._shards)
+        return len(self._rows)
 
-    def __getitem__(self, row: int) -> torch.Tensor | RadnetError:
+    def __getitem__(self, position: int) -> torch.Tensor | RadnetError:
+        row = int(self._rows[position])
         try:
-            return torch.from_numpy(self._view(self._shards.read_image(row))[0])
+            # the same chance as SliceSplit.picture of epoch 0
+            generator = np.random.default_rng([self._seed, 0, row])
+            return torch.from_numpy(self._view(self._shards.read_image(row), generator)[0])
         except RadnetError as error:
             return error
 
@@ -54,6 +66,39 @@ def _stack(items: list[torch.Tensor | RadnetError]) -> torch.Tensor | RadnetErro
     """A batch, or the first error among its items."""
     errors = [item for item in items if isinstance(item, RadnetError)]
     return errors[0] if errors else torch.stack([item for item in items if isinstance(item, torch.Tensor)])
+
+
+def feature_identity(
+    model: LoadedModel,
+    shards: ShardSet,
+    view: EvaluationView,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What decides the features, as JSON values; its hash is their key.
+
+    Args:
+        model: The model.
+        shards: The set, changed or not.
+        view: What the model sees of a slice.
+        rows: Which slices, None for all.
+        seed: Of the view's noise.
+    """
+    identity: dict[str, Any] = {
+        "revision": _REVISION,
+        "weights": model.weights_sha256,
+        "architecture": model.architecture,
+        "set": shards.manifest.content_hash(),
+        "view": view.describe(),
+    }
+    if isinstance(shards, ChangedSet):
+        identity["change"] = shards.describe()
+    if isinstance(view, NoisyView):
+        identity["noise_seed"] = seed
+    if rows is not None:
+        identity["rows"] = settings_hash({"rows": rows.tolist()})
+    return identity
 
 
 def features_of(
@@ -65,8 +110,10 @@ def features_of(
     batch_size: int = 128,
     workers: int = 0,
     device: torch.device | None = None,
+    rows: NDArray[np.int64] | None = None,
+    seed: int = 0,
 ) -> NDArray[np.float32]:
-    """Features of every slice of a set, from the cache when they are there.
+    """Features of slices of a set, from the cache when they are there.
 
     Args:
         model: Frozen model in eval mode.
@@ -76,33 +123,54 @@ def features_of(
         batch_size: Slices a forward pass.
         workers: Loader processes.
         device: Where to compute, CPU by default.
+        rows: Rows of the set's index, int64, (N,); None for all. Where all are of use, take all: they are shared.
+        seed: Of the noise of a `NoisyView`; no part of the features of other views.
 
     Returns:
-        float32, (N, D), memory-mapped, in the order of the set's index.
+        float32, (N, D), memory-mapped, in the order of `rows` or of the set's index.
 
     Raises:
+        UsageError: The model does not take pictures of the view's size.
         RadnetError: A slice cannot be read, or the disk is full.
     """
-    key = settings_hash(
-        {
-            "revision": _REVISION,
-            "weights": model.weights_sha256,
-            "architecture": model.architecture,
-            "set": shards.manifest.content_hash(),
-            "view": view.describe(),
-        }
-    )
-    path = cache / "features" / f"{key[:32]}.npy"
-    if not path.exists():
-        with explained_disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-            try:
-                _extract(model, shards, view, partial, batch_size, workers, device or torch.device("cpu"))
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
-    features: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    identity = feature_identity(model, shards, view, rows=rows, seed=seed)
+    key = settings_hash(identity)[:32]
+    path = cache / "features" / f"{key}.npy"
+    chosen = np.arange(len(shards), dtype=np.int64) if rows is None else rows
+    found = _stored(path, len(chosen))
+    if found is not None:
+        return found
+    with explained_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with waiting_lock(path.with_suffix(".lock"), f"the features of {model.name}"):
+        found = _stored(path, len(chosen))
+        if found is None:
+            with explained_disk_errors(path):
+                _extract(model, shards, view, path, batch_size, workers, device or torch.device("cpu"), chosen, seed)
+                words = {"model": str(model.name), "set": shards.manifest.name, "items": len(chosen)}
+                write_atomically(
+                    path.with_suffix(".json"), json.dumps({**words, "identity": identity}, indent=2) + "\n"
+                )
+            found = _stored(path, len(chosen))
+    if found is None:
+        raise RadnetError("The features are gone", file=path, fix="Run the command again; leave the cache alone")
+    return found
+
+
+def _stored(path: Path, items: int) -> NDArray[np.float32] | None:
+    """Features that are there, None when there are none; a damaged file counts as none and is removed."""
+    try:
+        features: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (ValueError, EOFError, OSError) as error:
+        warn(f"damaged features are extracted again ({error}): {path}")
+        path.unlink(missing_ok=True)
+        return None
+    if features.dtype != np.float32 or features.ndim != 2 or len(features) != items:
+        warn(f"features of {features.dtype} {features.shape} instead of {items} items are extracted again: {path}")
+        path.unlink(missing_ok=True)
+        return None
     return features
 
 
@@ -115,30 +183,37 @@ def _extract(
     batch_size: int,
     workers: int,
     device: torch.device,
+    rows: NDArray[np.int64],
+    seed: int,
 ) -> None:
+    """Extract into `out`, going on where a killed process stopped."""
     shards.prepare_for_workers()
-    loader = DataLoader(
-        _Slices(shards, view),
-        batch_size=batch_size,
-        num_workers=workers,
-        worker_init_fn=start_worker,
-        collate_fn=_stack,
-    )
     backbone = model.backbone.to(device).eval()
-    stored: np.memmap[Any, np.dtype[np.float32]] | None = None
-    done = 0
-    with no_opencv_threads():
-        batches = iter(loader)
-    with progress(f"features of {model.name}", len(shards)) as meter:
-        for pictures in batches:
-            if isinstance(pictures, RadnetError):
-                raise pictures
-            features = backbone(pictures.to(device)).float().cpu().numpy()
-            if stored is None:
-                shape = (len(shards), features.shape[1])
-                stored = np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=shape)
-            stored[done : done + len(features)] = features
-            done += len(features)
-            meter.advance(len(features))
-    if stored is not None:
-        stored.flush()
+    try:
+        dimensions = embedding_size(model.backbone.cpu(), model.in_chans, view.size)
+    except UsageError as error:
+        raise UsageError(
+            f"{model.name} cannot be asked with this task: {error.what}",
+            seen=f"{view.size} px",
+            fix=f"Set task.size to what {model.architecture} takes",
+        ) from error
+    backbone = model.backbone.to(device).eval()
+    with PartialMatrix(out, (len(rows), dimensions), batch_size) as stored:
+        if stored.done:
+            say(f"features of {model.name}: going on after {stored.done} of {len(rows)}")
+        loader = DataLoader(
+            _Slices(shards, view, rows[stored.done :], seed),
+            batch_size=batch_size,
+            num_workers=workers,
+            worker_init_fn=start_worker,
+            collate_fn=_stack,
+        )
+        with no_opencv_threads():
+            batches = iter(loader)
+        with progress(f"features of {model.name}", len(rows)) as meter:
+            meter.done = stored.done
+            for pictures in batches:
+                if isinstance(pictures, RadnetError):
+                    raise pictures
+                stored.append(backbone(pictures.to(device)).float().cpu().numpy())
+                meter.advance(len(pictures))

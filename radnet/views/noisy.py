@@ -51,4 +51,4 @@ class NoisyView(EvaluationView):
         if self.noise == "gaussian":
             return np.asarray(noisy)
         imaginary = np.float32(self.noise_std) * generator.standard_normal(clean.shape, dtype=np.float32)
-        return np.hypot(noisy, imaginary)
+        return np.asarray(np.hypot(noisy, imaginary))
