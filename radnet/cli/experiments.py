@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
     app.command("pretrain")(pretrain)
     app.command("evaluate")(evaluate)
+    app.command("benchmark")(benchmark)
     app.command("leaderboard")(leaderboard)
 
 
@@ -63,6 +64,28 @@ def evaluate(overrides: Overrides = None, defaults: Defaults = False) -> None:
     from radnet.transfer.run import evaluate_from_overrides
 
     show(render_terminal(evaluate_from_overrides(overrides or [])))
+
+
+def benchmark(
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the cells with their cost, and run nothing.")
+    ] = False,
+    defaults: Defaults = False,
+) -> None:
+    """Run a suite of cells: radnet benchmark suite=mini. Again: only what is missing.
+
+    Ends with a table of what ran, what failed and why; exit code 1 when a cell failed. Several workers:
+    hydra/launcher=joblib jobs=4.
+    """
+    if defaults:
+        _show_defaults("benchmark", ("suite", "condition"))
+        return
+    from radnet.cli.benchmark import run_suite
+
+    code = run_suite(overrides or [], dry_run=dry_run)
+    if code:
+        raise typer.Exit(code)
 
 
 def leaderboard(results: Results = Path("results")) -> None:

@@ -1,4 +1,4 @@
-"""One cell of a comparison: one model on one task with one protocol."""
+"""One cell of a comparison: one model on one task with one protocol, under one condition."""
 
 import time
 from dataclasses import dataclass
@@ -7,15 +7,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from radnet.console import say, warn
-from radnet.errors import RadnetError
 from radnet.hashing import settings_hash
 from radnet.models import LoadedModel, ModelName, WeightsUnavailableError, load_model
 from radnet.records import (
-    Interval,
+    Condition,
     ModelCard,
     ProtocolCard,
     ResultRecord,
@@ -24,20 +22,13 @@ from radnet.records import (
     current_environment,
 )
 from radnet.shards import ShardSet
-from radnet.transfer.contract import (
-    FeatureProtocol,
-    FeatureRows,
-    FeatureSplit,
-    ModelProtocol,
-    ProtocolResult,
-    SliceSplit,
-)
-from radnet.transfer.features import features_of
-from radnet.transfer.metrics import METRICS
+from radnet.transfer.contract import ProtocolResult
+from radnet.transfer.outcomes import Outcome, outcome_of
+from radnet.transfer.overlap import overlap_with_test
 from radnet.transfer.predictions import read_known, write_predictions
 from radnet.transfer.protocols import Protocol
-from radnet.transfer.statistics import patient_bootstrap
 from radnet.transfer.tasks import Task, TaskItems
+from radnet.transfer.ways import protocol_result
 
 RESAMPLES = "bootstrap_resamples"
 
@@ -49,12 +40,14 @@ class EvaluationSettings:
     Attributes:
         cache: Directory of the feature cache.
         fraction: Share of the training patients.
-        seed: Seed of subsets, of random weights and of the bootstrap.
+        seed: Seed of subsets, of random weights, of noise and of the bootstrap.
         resamples: Bootstrap resamples.
         batch_size: Slices a forward pass.
         workers: Loader processes.
-        device: Where features are extracted.
+        device: Where features are extracted and models are trained.
         repeat: Compute cells again that are there already.
+        condition: What is done to training or test images, None for nothing.
+        pretraining_sets: Shard sets in which the sets that models were pretrained on are looked for, by content.
     """
 
     cache: Path
@@ -65,6 +58,8 @@ class EvaluationSettings:
     workers: int = 0
     device: str = "cpu"
     repeat: bool = False
+    condition: Condition | None = None
+    pretraining_sets: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,10 +86,10 @@ class Column:
 
     def task_card(self) -> TaskCard:
         """The task's part of a record. Its hash covers set, classes, size and window: all that rows must share."""
-        definition = self.task.definition()
+        manifest = {"set": self.shards.manifest.content_hash(), "task": self.task.definition()}
         return TaskCard(
             name=self.task.name,
-            manifest_hash=settings_hash({"set": self.shards.manifest.content_hash(), "task": definition}),
+            manifest_hash=settings_hash(manifest),
             metric=self.task.metric,
             classes=self.task.classes,
             synthetic=self.shards.manifest.synthetic != "none",
@@ -107,147 +102,126 @@ class Column:
     def identity(self, model: ModelCard) -> dict[str, Any]:
         """The fields of a record that say which cell it is."""
         task, protocol = self.task_card(), self.protocol_card()
-        fraction, seed = self.settings.fraction, self.settings.seed
+        fraction, seed, condition = self.settings.fraction, self.settings.seed, self.settings.condition
         return {
             "model": model,
             "task": task,
             "protocol": protocol,
             "fraction": fraction,
             "seed": seed,
-            "cell": cell_hash(model, task, protocol, fraction, seed),
+            "condition": condition,
+            "cell": cell_hash(model, task, protocol, fraction, seed, condition),
         }
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A record with the scores behind it, float64 (N_test, K); None when the weights could not be had."""
+    """A record with what is behind it; no outcome when the weights could not be had.
+
+    Attributes:
+        record: The record.
+        outcome: What the protocol said about the test items.
+        known: Whether it was there already.
+    """
 
     record: ResultRecord
-    scores: NDArray[np.float64] | None
+    outcome: Outcome | None
+    known: bool = False
 
 
-def compute_cell(name: ModelName, column: Column) -> Cell:
+def compute_cell(name: ModelName, column: Column, model: LoadedModel | None = None) -> Cell:
     """Evaluate one model, or take the cell that is there already.
 
     Weights that cannot be had give an "unavailable" record that says why and how to provide them.
+
+    Args:
+        name: The model.
+        column: The rest of the cell.
+        model: The same model where it is loaded already, with the column's seed and size.
     """
     started_s = time.monotonic()
     where = f"{name} on {column.task.name} with {column.protocol.name}"
     try:
-        model = load_model(name, seed=column.settings.seed, size=column.task.size)
+        model = model or load_model(name, seed=column.settings.seed, size=column.task.size)
     except WeightsUnavailableError as error:
         warn(f"{where}: the weights are not to be had; the leaderboard says how to provide them")
-        return Cell(_unavailable(name, column, error), None)
-    identity = column.identity(_card(model))
-    if not column.settings.repeat:
-        known = read_known(column.results, identity["cell"], column.items)
-        if known is not None and known[0].selected.get(RESAMPLES) == column.settings.resamples:
-            say(f"{where}: there already ({identity['cell']})")
-            return Cell(*known)
-    result = protocol_result(model, column)
-    scores, selected = result.scores, dict(result.selected)
-    if result.curve:
-        selected["curve"] = [point.as_json() for point in result.curve]
-    metrics, undefined = _metrics(column, scores)
-    if undefined:
-        selected["undefined_metrics"] = undefined
-    if model.arm == "in-domain" and column.shards.manifest.content_hash() not in model.data:
-        warn(
-            f"{where}: this set is none of those the model was pretrained on; see to it that they share no test patient"
-        )
-        selected["pretraining_overlap"] = "not checked: the model was pretrained on another set"
-    main = metrics[column.task.metric]
+        return Cell(unavailable(name, column, error), None)
+    identity = column.identity(model_card(model))
+    known = known_cell(identity["cell"], column)
+    if known is not None:
+        say(f"{where}: there already ({identity['cell']})")
+        return known
+    overlap = overlap_with_test(model, column.shards, column.items, column.settings.pretraining_sets)
+    result = protocol_result(
+        model, column.task, column.shards, column.items, column.train, column.protocol, column.settings
+    )
+    record, outcome = _finished(model, column, identity, result, started_s, overlap=overlap)
+    main = record.metrics[column.task.metric]
     say(f"{where}: {column.task.metric} {main.value:.3f} ({main.low:.3f} to {main.high:.3f})")
+    return Cell(record, outcome)
+
+
+def known_cell(cell: str, column: Column) -> Cell | None:
+    """The cell when it is there already with as many resamples, else None.
+
+    Raises:
+        UsageError: The record is broken, or of a version that this radnet does not know.
+        RadnetError: Its predictions are of other slices.
+    """
+    if column.settings.repeat:
+        return None
+    known = read_known(column.results, cell, column.items)
+    if known is None or known[0].selected.get(RESAMPLES) != column.settings.resamples:
+        return None
+    return Cell(*known, known=True)
+
+
+def _finished(
+    model: LoadedModel,
+    column: Column,
+    identity: dict[str, Any],
+    result: ProtocolResult,
+    started_s: float,
+    **more: Any,
+) -> tuple[ResultRecord, Outcome]:
+    """The record of a result, and the predictions behind it written."""
+    settings = column.settings
+    outcome = Outcome.of(result, column.items)
+    measured = outcome_of(outcome, result, column.task, resamples=settings.resamples, seed=settings.seed)
+    selected = {
+        **result.selected,
+        "channels": channel_policy(model, column.task),
+        "slices_without_label": column.items.unlabelled,
+        RESAMPLES: settings.resamples,
+    }
+    predictions = write_predictions(column.results, identity["cell"], outcome)
     record = ResultRecord(
         **identity,
-        **_made(column.settings, started_s),
+        **_made(settings, started_s),
         status="done",
         counts=column.items.counts(column.train),
-        metrics=metrics,
-        selected={**selected, "slices_without_label": column.items.unlabelled, RESAMPLES: column.settings.resamples},
-        predictions=write_predictions(column.results, identity["cell"], column.items, scores),
+        selected=selected,
+        predictions=predictions,
+        **measured,
+        **more,
     )
-    return Cell(record, scores)
+    return record, outcome
 
 
-def protocol_result(model: LoadedModel, column: Column) -> ProtocolResult:
-    """What the protocol says about the test items, by way of the cached features or of the slices themselves."""
-    if isinstance(column.protocol, ModelProtocol):
-        return _from_slices(model, column, column.protocol)
-    if isinstance(column.protocol, FeatureProtocol):
-        return _from_features(model, column, column.protocol)
-    raise TypeError(f"{type(column.protocol).__name__} is neither a FeatureProtocol nor a ModelProtocol")
+def channel_policy(model: LoadedModel, task: Task) -> dict[str, Any]:
+    """How grey images become the model's input channels, as JSON values for the record."""
+    view = task.view(model.mean, model.std)
+    if view.window.channels > 1:
+        policy = f"{view.window.channels} windows as channels"
+    elif model.in_chans == 1:
+        policy = "one channel"
+    else:
+        policy = f"one channel, replicated to {model.in_chans}"
+    return {"policy": policy, "mean": list(model.mean), "std": list(model.std)}
 
 
-def _from_features(model: LoadedModel, column: Column, protocol: FeatureProtocol) -> ProtocolResult:
-    features = features_of(
-        model,
-        column.shards,
-        column.task.view(model.mean, model.std),
-        cache=column.settings.cache,
-        batch_size=column.settings.batch_size,
-        workers=column.settings.workers,
-        device=torch.device(column.settings.device),
-    )
-    items = column.items
-
-    def side(positions: NDArray[np.int64]) -> FeatureSplit:
-        rows = FeatureRows(features, items.rows[positions])
-        return FeatureSplit(rows, items.target[positions], items.patients[positions])
-
-    return protocol.fit_predict(
-        side(column.train),
-        side(items.side("val")),
-        FeatureRows(features, items.rows[items.side("test")]),
-        classes=len(column.task.classes),
-        metric=column.task.metric,
-        seed=column.settings.seed,
-    )
-
-
-def _from_slices(model: LoadedModel, column: Column, protocol: ModelProtocol) -> ProtocolResult:
-    items = column.items
-    view = column.task.view(model.mean, model.std)
-
-    def side(positions: NDArray[np.int64]) -> SliceSplit:
-        return SliceSplit(
-            column.shards, items.rows[positions], items.target[positions], items.patients[positions], view
-        )
-
-    return protocol.fit_predict(
-        model,
-        side(column.train),
-        side(items.side("val")),
-        side(items.side("test")),
-        classes=len(column.task.classes),
-        metric=column.task.metric,
-        seed=column.settings.seed,
-        device=torch.device(column.settings.device),
-        workers=column.settings.workers,
-    )
-
-
-def _metrics(column: Column, scores: NDArray[np.float64]) -> tuple[dict[str, Interval], dict[str, str]]:
-    """The task's metrics with intervals; secondary ones that are undefined here come with the reason instead."""
-    items, settings = column.items, column.settings
-    test = items.side("test")
-    metrics: dict[str, Interval] = {}
-    undefined: dict[str, str] = {}
-    for name in dict.fromkeys((column.task.metric, *column.task.metrics)):
-        statistic = METRICS[name].statistic(items.target[test], scores)
-        try:
-            metrics[name] = patient_bootstrap(
-                statistic, items.patients[test], resamples=settings.resamples, seed=settings.seed
-            )
-        except RadnetError as error:
-            if name == column.task.metric:
-                raise
-            warn(f"{name} is left out: {error}")
-            undefined[name] = str(error)
-    return metrics, undefined
-
-
-def _unavailable(name: ModelName, column: Column, error: WeightsUnavailableError) -> ResultRecord:
+def unavailable(name: ModelName, column: Column, error: WeightsUnavailableError) -> ResultRecord:
+    """A record that says why a model could not be evaluated."""
     card = ModelCard(
         name=str(name),
         arm="imagenet" if name.scheme == "timm" else "other",
@@ -278,7 +252,8 @@ def _made(settings: EvaluationSettings, started_s: float) -> dict[str, Any]:
     }
 
 
-def _card(model: LoadedModel) -> ModelCard:
+def model_card(model: LoadedModel) -> ModelCard:
+    """The model's part of a record."""
     return ModelCard(
         name=short_name(model.name),
         arm=model.arm,

@@ -1,16 +1,22 @@
 """Evaluating models side by side: one task, one protocol, several models, one identical path for all of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from radnet.models import ModelName
 from radnet.models.load import check_model
-from radnet.records import Interval, ResultRecord, write_record
+from radnet.records import Difference, ResultRecord, write_record
 from radnet.shards import ShardSet
 from radnet.transfer.cells import Cell, Column, EvaluationSettings, compute_cell
 from radnet.transfer.metrics import METRICS
+from radnet.transfer.outcomes import Outcome, weighted_mean
 from radnet.transfer.protocols import Protocol
-from radnet.transfer.statistics import paired_difference
+from radnet.transfer.statistics import Statistic, paired_difference, paired_p_value
 from radnet.transfer.tasks import Task, task_items
+
+TEST = "randomisation of patients"
 
 
 def evaluate(
@@ -43,37 +49,70 @@ def evaluate(
     """
     for name in models:
         check_model(name)
-    items = task_items(task, shards)
-    train = items.fraction(settings.fraction, settings.seed)
-    column = Column(task, protocol, shards, items, train, results, settings)
+    column = column_of(task, protocol, shards, results, settings)
     cells = [compute_cell(name, column) for name in models]
     records = []
     for cell in cells:
-        # a cell that was there keeps its differences to rows of earlier calls
-        differences = {**(cell.record.differences or {}), **_differences(cell, cells, column)}
-        record = cell.record.model_copy(update={"differences": differences or None})
+        record = with_differences(cell, cells, column)
         write_record(record, results)
         records.append(record)
     return records
 
 
-def _differences(cell: Cell, cells: list[Cell], column: Column) -> dict[str, Interval]:
-    """Paired differences of a cell to every ImageNet row, on the task's metric and the same test patients."""
-    if cell.scores is None:
-        return {}
-    test = column.items.side("test")
-    target, metric = column.items.target[test], METRICS[column.task.metric]
-    own = metric.statistic(target, cell.scores)
-    return {
-        f"{metric.name} vs {reference.record.model.name}": paired_difference(
-            own,
-            metric.statistic(target, reference.scores),
-            column.items.patients[test],
-            resamples=column.settings.resamples,
-            seed=column.settings.seed,
-        )
-        for reference in cells
-        if reference.scores is not None
-        and reference.record.model.arm == "imagenet"
-        and reference.record.cell != cell.record.cell
-    }
+def column_of(task: Task, protocol: Protocol, shards: ShardSet, results: Path, settings: EvaluationSettings) -> Column:
+    """What the cells of one comparison share, with the labelled slices and the part of them that trains.
+
+    Raises:
+        UsageError: The set does not have the task's labels, or a side is empty.
+    """
+    items = task_items(task, shards)
+    train = items.fraction(settings.fraction, settings.seed)
+    return Column(task, protocol, shards, items, train, results, settings)
+
+
+def with_differences(cell: Cell, cells: Sequence[Cell], column: Column) -> ResultRecord:
+    """The record of a cell with its paired differences to the ImageNet rows among some cells.
+
+    A cell that was there keeps its differences to rows of earlier calls, and what is known of the same pair of cells
+    is not computed again.
+
+    Args:
+        cell: The cell.
+        cells: The cells of the comparison, all of `column`.
+        column: What they share.
+    """
+    kept = dict(cell.record.differences or {})
+    for reference in cells:
+        other = reference.record
+        if cell.outcome is None or reference.outcome is None:
+            continue
+        if other.model.arm != "imagenet" or other.cell == cell.record.cell:
+            continue
+        name = f"{column.task.metric} vs {other.model.name}"
+        known = kept.get(name)
+        both_known = cell.known and reference.known
+        if known is None or known.reference_cell != other.cell or not both_known:
+            kept[name] = _difference(cell.outcome, reference.outcome, other.cell, column)
+    return cell.record.model_copy(update={"differences": kept or None})
+
+
+def _difference(own: Outcome, reference: Outcome, reference_cell: str, column: Column) -> Difference:
+    """The paired difference on the task's metric, with its interval and the p value of a randomisation test."""
+    metric, settings = column.task.metric, column.settings
+    how = {"resamples": settings.resamples, "seed": settings.seed}
+    interval = paired_difference(own.statistic(metric), reference.statistic(metric), own.patients, **how)
+    return Difference(
+        **interval.model_dump(),
+        p=paired_p_value(_stacked(own, reference, metric), own.patients, **how),
+        test=TEST,
+        patients=len(np.unique(own.patients)),
+        reference_cell=reference_cell,
+    )
+
+
+def _stacked(own: Outcome, reference: Outcome, metric: str) -> Statistic:
+    """The metric of both rows' items one after another."""
+    if own.scores is None or reference.scores is None or own.target is None:
+        return weighted_mean(np.concatenate([own.unit_values[metric], reference.unit_values[metric]]))
+    target = np.concatenate([own.target, own.target])
+    return METRICS[metric].statistic(target, np.concatenate([own.scores, reference.scores]))

@@ -1,47 +1,55 @@
-"""Per-sample predictions beside the records: parquet with key, patient, target and one score a class."""
+"""Predictions beside the records: parquet with key, patient, target and scores of each test item.
+
+Of several labels an item there is a target and a score a class; of volumes there is one value a metric.
+"""
 
 import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from radnet.errors import RadnetError
 from radnet.files import write_atomically
 from radnet.records import ResultRecord, read_record, record_path
+from radnet.transfer.outcomes import Outcome
 from radnet.transfer.tasks import TaskItems
 
 PREDICTIONS = "predictions"
+TARGET, SCORE, VALUE = "target", "score_", "value_"
 
 
-def write_predictions(results: Path, cell: str, items: TaskItems, scores: NDArray[np.float64]) -> str:
-    """Write the scores of the test items.
+def write_predictions(results: Path, cell: str, outcome: Outcome) -> str:
+    """Write what is known of each test item or volume.
 
     Args:
         results: Directory of the records.
         cell: Hash of the cell.
-        items: The labelled slices.
-        scores: float64, (N_test, K).
+        outcome: The predictions.
 
     Returns:
         Path of the file relative to `results`.
     """
-    test = items.side("test")
-    table = pd.DataFrame({"key": items.keys[test], "patient": items.patients[test], "target": items.target[test]})
-    for number in range(scores.shape[1]):
-        table[f"score_{number}"] = scores[:, number]
+    columns: dict[str, object] = {"key": outcome.keys, "patient": outcome.patients}
+    if outcome.target is not None and outcome.target.ndim == 1:
+        columns[TARGET] = outcome.target
+    elif outcome.target is not None:
+        columns |= {f"{TARGET}_{number}": column for number, column in enumerate(outcome.target.T)}
+    if outcome.scores is not None:
+        columns |= {f"{SCORE}{number}": column for number, column in enumerate(outcome.scores.T)}
+    columns |= {f"{VALUE}{name}": values for name, values in outcome.unit_values.items()}
     relative = f"{PREDICTIONS}/{cell}.parquet"
     buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
+    pd.DataFrame(columns).to_parquet(buffer, index=False)
     write_atomically(results / relative, buffer.getvalue())
     return relative
 
 
-def read_known(results: Path, cell: str, items: TaskItems) -> tuple[ResultRecord, NDArray[np.float64]] | None:
-    """Record and scores of a finished cell that is there already, else None.
+def read_known(results: Path, cell: str, items: TaskItems) -> tuple[ResultRecord, Outcome] | None:
+    """Record and predictions of a finished cell that is there already, else None.
 
     Raises:
+        UsageError: The record is broken, or of a version that this radnet does not know.
         RadnetError: The predictions are of other slices.
     """
     path = record_path(results, cell)
@@ -50,12 +58,33 @@ def read_known(results: Path, cell: str, items: TaskItems) -> tuple[ResultRecord
     record = read_record(path)
     if record.predictions is None or not (results / record.predictions).exists():
         return None
-    table = pd.read_parquet(results / record.predictions)
-    if table["key"].tolist() != items.keys[items.side("test")].tolist():
+    outcome = read_predictions(results / record.predictions)
+    if outcome.scores is not None and outcome.keys.tolist() != items.keys[items.side("test")].tolist():
         raise RadnetError(
             "These predictions are of other slices than the set's test split",
             file=results / record.predictions,
             fix="Give another results=…, or repeat=true to replace the cell",
         )
-    scores = table[[name for name in table.columns if name.startswith("score_")]].to_numpy(dtype=np.float64)
-    return record, np.asarray(scores)
+    return record, outcome
+
+
+def read_predictions(path: Path) -> Outcome:
+    """The predictions of one cell.
+
+    Raises:
+        RadnetError: The file cannot be read.
+    """
+    try:
+        table = pd.read_parquet(path)
+        keys, patients = (table[name].to_numpy(dtype=np.str_) for name in ("key", "patient"))
+    except (OSError, ValueError, KeyError) as error:
+        raise RadnetError(
+            f"These predictions cannot be read ({error})",
+            file=path,
+            fix="Remove the file, and its cell is computed again",
+        ) from error
+    targets = [name for name in table.columns if name == TARGET or name.startswith(f"{TARGET}_")]
+    scores = [name for name in table.columns if name.startswith(SCORE)]
+    values = {name.removeprefix(VALUE): table[name].to_numpy(np.float64) for name in table if name.startswith(VALUE)}
+    target = table[TARGET if targets == [TARGET] else targets].to_numpy(np.int64) if targets else None
+    return Outcome(keys, patients, target, table[scores].to_numpy(np.float64) if scores else None, values)

@@ -11,6 +11,7 @@ from radnet.errors import UsageError
 from radnet.models import ModelName
 from radnet.records import ResultRecord
 from radnet.transfer.cells import EvaluationSettings
+from radnet.transfer.conditions import condition_from_settings
 from radnet.transfer.evaluate import evaluate
 from radnet.transfer.features import default_cache
 from radnet.transfer.protocols import build_protocol
@@ -24,6 +25,7 @@ class EvaluateConfig(BaseModel):
 
     task: dict[str, Any]
     protocol: dict[str, Any]
+    condition: dict[str, Any]
     model: str | list[str]
     data: str
     results: str
@@ -35,6 +37,7 @@ class EvaluateConfig(BaseModel):
     device: str
     cache: str | None
     repeat: bool
+    pretraining_sets: tuple[str, ...]
 
 
 def evaluate_from_overrides(overrides: list[str]) -> list[ResultRecord]:
@@ -52,11 +55,6 @@ def evaluate_from_overrides(overrides: list[str]) -> list[ResultRecord]:
     config = validated(EvaluateConfig, compose("evaluate", overrides), "the settings of radnet evaluate")
     names = [config.model] if isinstance(config.model, str) else config.model
     protocol_settings = dict(config.protocol)
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise UsageError("This device is not there", seen=config.device, fix="Use device=auto or device=cpu")
     settings = EvaluationSettings(
         cache=Path(config.cache) if config.cache else default_cache(),
         fraction=config.fraction,
@@ -64,8 +62,10 @@ def evaluate_from_overrides(overrides: list[str]) -> list[ResultRecord]:
         resamples=config.resamples,
         batch_size=config.batch_size,
         workers=config.workers,
-        device=device,
+        device=device_named(config.device),
         repeat=config.repeat,
+        condition=condition_from_settings(config.condition),
+        pretraining_sets=tuple(Path(place) for place in config.pretraining_sets),
     )
     task = task_from_settings(config.task)
     shards = open_task_set(task, config.data)
@@ -77,3 +77,17 @@ def evaluate_from_overrides(overrides: list[str]) -> list[ResultRecord]:
         Path(config.results),
         settings,
     )
+
+
+def device_named(name: str) -> str:
+    """The device that a setting means: "auto" is a GPU where there is one.
+
+    Raises:
+        UsageError: It is not there.
+    """
+    gpus = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if gpus else "cpu"
+    if name != "cpu" and not (gpus and (name == "cuda" or name.startswith("cuda:"))):
+        raise UsageError("This device is not there", seen=name, fix="Use device=auto or device=cpu")
+    return name

@@ -1,0 +1,133 @@
+"""Whether test images were in the pretraining set, found by the hashes of their pixels and the keys of patients.
+
+A model's provenance names the content of every set it was pretrained on, those of its initial weights too. Such a set
+is looked for among the sets that are at hand, and its training slices are held against the test slices. Equal hashes
+mean equal pixels: a slice that was resized, cropped or compressed otherwise is not found, so sets that were stored at
+different sizes are compared by patient alone. What cannot be compared is said, never assumed.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from radnet.errors import RadnetError
+from radnet.models import LoadedModel, ModelName
+from radnet.records import Overlap
+from radnet.shards import ShardSet
+from radnet.shards.manifest import MANIFEST, read_manifest
+from radnet.transfer.tasks import TaskItems
+
+RUN_SETTINGS = "settings.json"
+_COLUMNS = ["split", "content_hash", "patient_key"]
+
+
+def overlap_with_test(model: LoadedModel, shards: ShardSet, items: TaskItems, places: Sequence[Path] = ()) -> Overlap:
+    """What the pretraining sets of a model share with the test slices of a task.
+
+    Args:
+        model: The model; `data` names the content of its pretraining sets.
+        shards: The labelled set.
+        items: Its labelled slices.
+        places: Shard sets, or directories of them, in which pretraining sets are looked for. The labelled set and
+            what a run says it read are looked at anyway.
+    """
+    test = items.rows[items.side("test")]
+    if model.arm == "random":
+        return Overlap(checked=True, test_items=len(test), shared_patients=0, message="random weights: no pretraining")
+    if not model.data:
+        return Overlap(
+            checked=False,
+            test_items=len(test),
+            message=f"the contents of the pretraining set are not known ({model.pretraining})",
+        )
+    known = _sets_by_content([shards.path, *_read_by_run(model.name), *places])
+    own = shards.manifest
+    index = shards.index
+    content = index["content_hash"].to_numpy()[test].astype(np.str_)
+    patients = np.unique(index["patient_key"].to_numpy()[test].astype(np.str_))
+    shared = np.zeros(len(test), dtype=bool)
+    shared_patients: set[str] = set()
+    missing, by_patient, looked_into = [], [], []
+    for wanted in dict.fromkeys(model.data):
+        path = known.get(wanted)
+        if path is None:
+            missing.append(wanted[:12])
+            continue
+        looked_into.append(wanted)
+        seen, seen_patients = _trained_on(path, wanted)
+        if read_manifest(path).slice_size != own.slice_size:
+            by_patient.append(wanted[:12])
+        shared |= np.isin(content, seen)
+        shared_patients |= set(patients[np.isin(patients, seen_patients)].tolist())
+    message = _words(missing, by_patient, len(looked_into))
+    return Overlap(
+        checked=bool(looked_into) and not missing,
+        test_items=len(test),
+        shared_items=int(shared.sum()),
+        shared_patients=len(shared_patients) if looked_into else None,
+        sets=tuple(looked_into),
+        message=message,
+    )
+
+
+def _words(missing: list[str], by_patient: list[str], looked_into: int) -> str:
+    """What was compared, and what could not be."""
+    said = []
+    if looked_into:
+        said.append("compared by the SHA-256 of pixels and by patient key, training slices against test slices")
+    if by_patient:
+        said.append(f"stored at another size, so only patient keys can tell: {', '.join(by_patient)}")
+    if missing:
+        said.append(
+            f"pretraining sets that are not at hand and were not compared: {', '.join(missing)} (name the directory "
+            "that holds them as pretraining_sets=[DIRECTORY])"
+        )
+    return "; ".join(said)
+
+
+def _read_by_run(name: ModelName) -> Iterable[Path]:
+    """Sets that a run directory says it trained on."""
+    file = Path(name.value) / RUN_SETTINGS
+    if name.scheme != "run" or not file.is_file():
+        return []
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))["settings"]["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [Path(place) for place in ([data] if isinstance(data, str) else data) if "://" not in place]
+
+
+def _sets_by_content(places: Iterable[Path]) -> dict[str, Path]:
+    """Content hash -> path of the sets at these places or directly below them; what is no set is passed over."""
+    found: dict[str, Path] = {}
+    for place in places:
+        for path in (place, *(file.parent for file in sorted(place.glob(f"*/{MANIFEST}")))):
+            if (path / MANIFEST).is_file():
+                try:
+                    found.setdefault(read_manifest(path).content_hash(), path)
+                except RadnetError:  # of another version: then it is one that is not at hand
+                    continue
+    return found
+
+
+@lru_cache(maxsize=16)
+def _trained_on(path: Path, content: str) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Content hashes and patient keys of the training slices of the set with this content, each sorted and unique."""
+    manifest = read_manifest(path)
+    if manifest.content_hash() != content:
+        raise RadnetError(
+            "A pretraining set has changed while it was looked at", file=path, fix="Run the command again"
+        )
+    table = pq.read_table(path / manifest.index.file, columns=_COLUMNS)
+    table = table.filter(pc.equal(table["split"], "train"))
+    hashes, patients = (
+        np.unique(np.asarray(table[name].drop_null().to_numpy(zero_copy_only=False), dtype=np.str_))
+        for name in _COLUMNS[1:]
+    )
+    return hashes, patients

@@ -1,0 +1,1 @@
+"""Suites: many cells of a comparison, planned, run, resumed and summed up."""

@@ -1,0 +1,200 @@
+"""`radnet benchmark`: plan the cells, run those that are missing, sum up."""
+
+import shutil
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from radnet.console import say
+from radnet.errors import UsageError
+from radnet.records import write_record
+from radnet.transfer.cells import EvaluationSettings
+from radnet.transfer.evaluate import with_differences
+from radnet.transfer.features import default_cache
+from radnet.transfer.suites.cost import Cost, costs_of, measured_gflops_per_s
+from radnet.transfer.suites.outcomes import Done, read_done
+from radnet.transfer.suites.plan import PlannedCell, plan_cells
+from radnet.transfer.suites.spec import BenchmarkConfig, Suite
+from radnet.transfer.suites.work import Bench, Place, finished_cells, work_through
+
+SUITE = ".suite"
+"""Directory in the results for locks and for what became of cells; no record lies there."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A suite that is ready to run.
+
+    Attributes:
+        config: Settings of the command.
+        suite: The suite.
+        plan: Its cells.
+        place: Where it works.
+        device: Where models run.
+    """
+
+    config: BenchmarkConfig
+    suite: Suite
+    plan: list[PlannedCell]
+    place: Place
+    device: str
+
+    @classmethod
+    def of(cls, config: BenchmarkConfig, suite: Suite, device: str, run: str | None = None) -> "Benchmark":
+        """Plan the cells.
+
+        Args:
+            config: Settings of the command.
+            suite: The suite.
+            device: Where models run.
+            run: Name of this run of the suite, a new one when None.
+
+        Raises:
+            UsageError: An entry of the suite is wrong.
+        """
+        results = Path(config.results)
+        name = run or uuid.uuid4().hex[:12]
+        place = Place(Path(config.data), results, results / SUITE / "runs" / name)
+        return cls(config, suite, plan_cells(suite, config.only), place, device)
+
+    def settings(self) -> EvaluationSettings:
+        """What all cells share."""
+        config = self.config
+        return EvaluationSettings(
+            cache=Path(config.cache) if config.cache else default_cache(),
+            resamples=config.resamples,
+            batch_size=config.batch_size,
+            workers=config.workers,
+            device=self.device,
+            repeat=config.repeat,
+            pretraining_sets=tuple(Path(place) for place in (config.data, *config.pretraining_sets)),
+        )
+
+    def bench(self) -> Bench:
+        """What the cells use."""
+        return Bench(self.place, self.settings())
+
+    def costs(self) -> dict[str, Cost]:
+        """Cost of every cell by key."""
+        speed = self.config.gflops_per_s or measured_gflops_per_s(self.device)
+        return costs_of(self.plan, self.place.data, self.suite.nominal_items, speed)
+
+
+class Progress:
+    """Tells how many cells are done and about how much time is left.
+
+    Args:
+        plan: The cells.
+        costs: Their cost by key; where it is not known a cell counts as much as the mean of the others.
+    """
+
+    def __init__(self, plan: Sequence[PlannedCell], costs: Mapping[str, Cost]) -> None:
+        known = [cost.seconds for cost in costs.values() if cost.seconds is not None]
+        mean_s = sum(known) / len(known) if known else 1.0
+        self._cost_s = {
+            cell.key: seconds if (seconds := costs[cell.key].seconds) is not None else mean_s for cell in plan
+        }
+        self._words = {cell.key: cell.words for cell in plan}
+        self._left = dict(self._cost_s)
+        self._spent_s, self._worth_s = 0.0, 0.0
+        self._started_s = time.monotonic()
+        self.done: dict[str, Done] = {}
+
+    def __call__(self, done: Done) -> None:
+        """Count a cell, and say where the suite stands when it was computed."""
+        self.done[done.key] = done
+        self._left.pop(done.key, None)
+        if done.status == "computed":
+            self._worth_s += self._cost_s[done.key]
+        if done.status in ("computed", "failed"):
+            say(self.line(done))
+
+    def line(self, done: Done) -> str:
+        """Where the suite stands after a cell."""
+        total, words = len(self._cost_s), self._words[done.key]
+        left = self.left_s()
+        about = "" if not self._left or left is None else f", about {duration(left)} left"
+        return f"[{len(self.done)}/{total}{about}] {done.status}: {words} ({duration(done.seconds)})"
+
+    def left_s(self) -> float | None:
+        """About how long the rest takes at the pace of what was computed, None before there is a pace."""
+        elapsed_s = time.monotonic() - self._started_s
+        if not self._worth_s:
+            return None
+        return sum(self._left.values()) * elapsed_s / self._worth_s
+
+
+def duration(seconds: float) -> str:
+    """Words for a time: "12 s", "4 min", "3.2 h", "2.1 days"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 86400 else f"{seconds / 86400:.1f} days"
+
+
+def run_benchmark(benchmark: Benchmark, overrides: Sequence[str]) -> dict[str, Done]:
+    """Run a suite to its end.
+
+    Args:
+        benchmark: The suite.
+        overrides: Those of the command, which other processes are started with.
+
+    Returns:
+        What became of every cell, by key.
+    """
+    from radnet.transfer.suites.launch import is_local, launch_workers
+
+    plan, place = benchmark.plan, benchmark.place
+    place.run.mkdir(parents=True, exist_ok=True)
+    progress = Progress(plan, benchmark.costs())
+    try:
+        if is_local(overrides):
+            if benchmark.config.jobs > 1:
+                raise UsageError(
+                    "Several jobs need a launcher",
+                    seen=f"jobs={benchmark.config.jobs}",
+                    fix="Add hydra/launcher=joblib (this machine) or hydra/launcher=submitit_slurm (a cluster)",
+                )
+            work_through(plan, benchmark.bench(), progress)
+        else:
+            launch_workers(benchmark, overrides, progress)
+            for done in read_done(place.run, progress.done).values():
+                progress(done)
+        lost = [cell for cell in plan if cell.key not in progress.done]
+        for cell in lost:
+            progress(Done(cell.key, "failed", 0.0, None, "the process that computed it died; run the suite again"))
+        compare(benchmark, progress.done)
+    finally:
+        _tidy(place)
+    return progress.done
+
+
+def compare(benchmark: Benchmark, done: Mapping[str, Done]) -> None:
+    """Give every finished record its paired differences to the ImageNet rows of its comparison."""
+    cells = {key: entry.cell for key, entry in done.items() if entry.cell and entry.status != "unavailable"}
+    computed = Counter(entry.status for entry in done.values())["computed"]
+    if computed:
+        say("paired differences to the ImageNet rows")
+    for comparison in finished_cells(benchmark.plan, benchmark.bench(), cells).values():
+        members = [cell for cell, _ in comparison]
+        for cell, column in comparison:
+            record = with_differences(cell, members, column)
+            if record != cell.record:
+                write_record(record, benchmark.place.results)
+
+
+def summary_of(plan: Sequence[PlannedCell], done: Mapping[str, Done]) -> dict[str, int]:
+    """Status -> number of cells."""
+    return dict(Counter(done[cell.key].status for cell in plan if cell.key in done))
+
+
+def _tidy(place: Place) -> None:
+    """Remove what this run has left, but for tracebacks."""
+    for file in place.run.glob("*.json"):
+        file.unlink(missing_ok=True)
+    if place.run.is_dir() and not any(place.run.iterdir()):
+        shutil.rmtree(place.run, ignore_errors=True)
