@@ -148,12 +148,12 @@ KINDS: Mapping[str, type[Change]] = {
 
 
 class _ConditionSettings(BaseModel):
-    """`configs/condition/NAME.yaml`."""
+    """`configs/condition/NAME.yaml`. Not `on`, as records say: YAML 1.1 reads that word as true."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    on: Literal["train", "test", "train and test"] = "test"
+    images: Literal["train", "test", "train and test"] = "test"
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -170,11 +170,11 @@ def condition_from_settings(settings: Mapping[str, Any]) -> Condition | None:
         raise UsageError("There is no condition of this kind", seen=given.name, fix=did_you_mean(given.name, KINDS))
     change = recipe_of(KINDS[given.name], given.settings, f"condition {given.name}")
     written = {field.name: getattr(change, field.name) for field in fields(change)}  # type: ignore[arg-type]
-    return Condition(name=given.name, on=given.on, settings=written)
+    return Condition(name=given.name, on=given.images, settings=written)
 
 
 def condition_named(name: str, **changed: Any) -> Condition | None:
-    """A condition that ships with radnet, with some of its entries changed (`on="test"`).
+    """A condition that ships with radnet, with some of its entries changed (`images="test"`).
 
     Raises:
         UsageError: There is none of this name.

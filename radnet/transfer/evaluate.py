@@ -51,9 +51,10 @@ def evaluate(
         check_model(name)
     column = column_of(task, protocol, shards, results, settings)
     cells = [compute_cell(name, column) for name in models]
+    references = [cell for cell in cells if cell.record.model.arm == "imagenet"]
     records = []
     for cell in cells:
-        record = with_differences(cell, cells, column)
+        record = with_differences(cell, references, column)
         write_record(record, results)
         records.append(record)
     return records
@@ -70,23 +71,21 @@ def column_of(task: Task, protocol: Protocol, shards: ShardSet, results: Path, s
     return Column(task, protocol, shards, items, train, results, settings)
 
 
-def with_differences(cell: Cell, cells: Sequence[Cell], column: Column) -> ResultRecord:
-    """The record of a cell with its paired differences to the ImageNet rows among some cells.
+def with_differences(cell: Cell, references: Sequence[Cell], column: Column) -> ResultRecord:
+    """The record of a cell with its paired differences to other rows, those with ImageNet weights as a rule.
 
     A cell that was there keeps its differences to rows of earlier calls, and what is known of the same pair of cells
     is not computed again.
 
     Args:
         cell: The cell.
-        cells: The cells of the comparison, all of `column`.
+        references: Cells of the same column; the cell itself may be among them.
         column: What they share.
     """
     kept = dict(cell.record.differences or {})
-    for reference in cells:
+    for reference in references:
         other = reference.record
-        if cell.outcome is None or reference.outcome is None:
-            continue
-        if other.model.arm != "imagenet" or other.cell == cell.record.cell:
+        if cell.outcome is None or reference.outcome is None or other.cell == cell.record.cell:
             continue
         name = f"{column.task.metric} vs {other.model.name}"
         known = kept.get(name)

@@ -11,7 +11,7 @@ import torch
 from radnet.errors import RadnetError, UsageError
 from radnet.leaderboard.tables import build_tables
 from radnet.models import ModelName, Provenance, create_backbone, export_backbone, load_model
-from radnet.records import read_records
+from radnet.records import Interval, read_records
 from radnet.scans.keys import KeyedHash
 from radnet.scans.phantom import write_phantom_archive
 from radnet.shards import ShardSet
@@ -103,7 +103,12 @@ def test_the_three_arms_stand_side_by_side_with_real_imagenet_weights(phantom_se
     )
     expected = paired_difference(own, reference, tables[0]["patient"].to_numpy(), resamples=200, seed=0)
     assert imagenet.differences is None
-    assert random.differences == {"balanced_accuracy vs timm:tf_efficientnet_lite0": expected}
+    assert random.differences is not None
+    (difference,) = random.differences.values()
+    assert Interval(**difference.model_dump(include=set(Interval.model_fields))) == expected
+    assert (difference.reference_cell, difference.patients) == (imagenet.cell, len(set(tables[0]["patient"])))
+    assert difference.p is not None
+    assert list(random.differences) == ["balanced_accuracy vs timm:tf_efficientnet_lite0"]
     assert len(read_records(tmp_path / "results")) == 2
 
 
@@ -123,8 +128,8 @@ def test_a_cell_that_is_there_is_not_computed_again(
 ) -> None:
     (first,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path)
     computed = []
-    real = cell_module._scores
-    monkeypatch.setattr(cell_module, "_scores", lambda *a: (computed.append(1), real(*a))[1])
+    real = cell_module.protocol_result
+    monkeypatch.setattr(cell_module, "protocol_result", lambda *a: (computed.append(1), real(*a))[1])
     (second,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path)
     assert (second, computed) == (first, [])
     (other,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path, fraction=0.5)
@@ -219,7 +224,9 @@ def test_a_model_pretrained_elsewhere_says_that_its_patients_are_not_checked(
         create_backbone("resnet10t"), tmp_path / "e", architecture="resnet10t", view=view, provenance=provenance
     )
     (record,) = _evaluate([f"local-dir:{tmp_path / 'e'}"], phantom_set, tmp_path)
-    assert "another set" in record.selected["pretraining_overlap"]
+    assert record.overlap is not None
+    assert not record.overlap.checked
+    assert "not at hand" in record.overlap.message
 
 
 @pytest.mark.parametrize("workers", [0, 1])

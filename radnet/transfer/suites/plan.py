@@ -7,6 +7,7 @@ from typing import Any
 
 from radnet.errors import UsageError
 from radnet.hashing import settings_hash
+from radnet.models.load import Arm
 from radnet.records import Condition
 from radnet.transfer.conditions import condition_from_settings
 from radnet.transfer.protocols import Protocol, build_protocol
@@ -31,6 +32,8 @@ class PlannedCell:
         condition: Condition, None for none.
         condition_name: How the suite calls it.
         seed: Seed of the cell.
+        side: Side of the comparison that the arm stands on, None where its weights say it.
+        is_reference: Whether the other rows get a paired difference to it.
     """
 
     experiments: tuple[str, ...]
@@ -43,6 +46,8 @@ class PlannedCell:
     condition: Condition | None
     condition_name: str
     seed: int
+    side: Arm | None = None
+    is_reference: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -137,6 +142,8 @@ def _all_cells(suite: Suite) -> Iterator[PlannedCell]:
                             condition=condition,
                             condition_name=name,
                             seed=seed,
+                            side=suite.sides.get(arm),
+                            is_reference=arm == suite.reference,
                         )
 
 
@@ -165,6 +172,6 @@ def _protocol(entry: Entry) -> Protocol:
 def _condition(entry: Entry) -> tuple[Condition | None, str]:
     name = entry if isinstance(entry, str) else str(entry.get("use"))
     condition = condition_from_settings(resolved("condition", entry))
-    if condition is not None and not isinstance(entry, str) and entry.get("on"):
-        name = f"{name} on {entry['on']}"
+    if condition is not None and not isinstance(entry, str) and entry.get("images"):
+        name = f"{name} on {entry['images']}"
     return condition, name

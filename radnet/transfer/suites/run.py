@@ -174,15 +174,15 @@ def run_benchmark(benchmark: Benchmark, overrides: Sequence[str]) -> dict[str, D
 
 
 def compare(benchmark: Benchmark, done: Mapping[str, Done]) -> None:
-    """Give every finished record its paired differences to the ImageNet rows of its comparison."""
+    """Give every finished record its paired differences to the reference of its comparison."""
     cells = {key: entry.cell for key, entry in done.items() if entry.cell and entry.status != "unavailable"}
     computed = Counter(entry.status for entry in done.values())["computed"]
-    if computed:
-        say("paired differences to the ImageNet rows")
+    if computed and benchmark.suite.reference:
+        say(f"paired differences to {benchmark.suite.reference}")
     for comparison in finished_cells(benchmark.plan, benchmark.bench(), cells).values():
-        members = [cell for cell, _ in comparison]
-        for cell, column in comparison:
-            record = with_differences(cell, members, column)
+        references = [cell for planned, cell, _ in comparison if planned.is_reference]
+        for _, cell, column in comparison:
+            record = with_differences(cell, references, column)
             if record != cell.record:
                 write_record(record, benchmark.place.results)
 

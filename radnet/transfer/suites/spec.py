@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from radnet.configs import compose, group_settings, validated
 from radnet.errors import UsageError, did_you_mean
+from radnet.models.load import Arm
 
 Entry = str | dict[str, Any]
 """A config by name, or `{use: NAME, key: value}` with some of its entries changed."""
@@ -77,6 +78,9 @@ class Suite(_Frozen):
         name: Its name.
         description: One line for people.
         models: Arm -> name of the model (`timm:…`, `run:…`); null where the user has to give it.
+        sides: Arm -> the side of the comparison that it stands on, where its weights do not say so themselves: a run
+            on ImageNet's pictures is "imagenet".
+        reference: Arm to which every other row has a paired difference.
         blocks: The cells.
         sets: Set -> how it can be made where it is missing.
         pretraining: Arm -> the run behind it, made where it is missing.
@@ -88,6 +92,8 @@ class Suite(_Frozen):
     name: str
     description: str
     models: dict[str, str | None]
+    sides: dict[str, Arm] = Field(default_factory=dict)
+    reference: str | None = None
     blocks: tuple[Block, ...] = Field(min_length=1)
     sets: dict[str, SetRecipe] = Field(default_factory=dict)
     pretraining: dict[str, PretrainingRecipe] = Field(default_factory=dict)
@@ -144,14 +150,13 @@ def benchmark_from_settings(settings: Mapping[str, Any]) -> tuple[BenchmarkConfi
     """
     config = validated(BenchmarkConfig, settings, "the settings of radnet benchmark")
     suite = validated(Suite, config.suite, "the suite")
-    for block in suite.blocks:
-        for arm in block.models:
+    named = {"reference": [suite.reference] if suite.reference else [], "sides": list(suite.sides)}
+    named |= {f"a block of {block.experiment}": list(block.models) for block in suite.blocks}
+    for where, arms in named.items():
+        for arm in arms:
             if arm not in suite.models:
-                raise UsageError(
-                    f"A block of {block.experiment} names an arm that the suite does not have",
-                    seen=arm,
-                    fix=did_you_mean(arm, suite.models),
-                )
+                fix = did_you_mean(arm, suite.models)
+                raise UsageError(f"The suite names an arm that it does not have ({where})", seen=arm, fix=fix)
     return config, suite
 
 

@@ -98,7 +98,8 @@ class Bench:
                 f"The arm {planned.arm!r} has no model",
                 fix=f"Give one: suite.models.{planned.arm}=run:DIRECTORY, local-dir:DIRECTORY or the like",
             )
-        return _loaded(planned.model, planned.seed if planned.depends_on_seed else 0, planned.task.size)
+        model = _loaded(planned.model, planned.seed if planned.depends_on_seed else 0, planned.task.size)
+        return model if planned.side is None else replace(model, arm=planned.side)
 
 
 @lru_cache(maxsize=4)
@@ -176,7 +177,7 @@ def one_cell(planned: PlannedCell, bench: Bench) -> Done | None:
 
 def finished_cells(
     plan: Sequence[PlannedCell], bench: Bench, cells: dict[str, str]
-) -> dict[str, list[tuple[Cell, Column]]]:
+) -> dict[str, list[tuple[PlannedCell, Cell, Column]]]:
     """Finished cells by what they must share to be compared.
 
     Args:
@@ -184,7 +185,7 @@ def finished_cells(
         bench: What they use.
         cells: Key of a planned cell -> cell of its record.
     """
-    found: dict[str, list[tuple[Cell, Column]]] = {}
+    found: dict[str, list[tuple[PlannedCell, Cell, Column]]] = {}
     quiet = Bench(bench.place, replace(bench.settings, repeat=False))
     for planned in plan:
         name = cells.get(planned.key)
@@ -193,7 +194,7 @@ def finished_cells(
         column = quiet.column(planned)
         cell = known_cell(name, column)
         if cell is not None:
-            found.setdefault(planned.column, []).append((cell, column))
+            found.setdefault(planned.column, []).append((planned, cell, column))
     return found
 
 
