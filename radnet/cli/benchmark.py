@@ -92,11 +92,13 @@ def _make_set(recipe: SetRecipe, out: Path, sources: str | None) -> None:
         raise RadnetError(
             "The suite does not say how this set is made", file=out, fix="Give it task, archive or phantom"
         )
-    from radnet.transfer.prepare import PrepareOptions, prepare_task
+    from radnet.configs import validated
+    from radnet.transfer.prepare import PrepareOptions, is_public, prepare_task
     from radnet.transfer.tasks import task_named
 
-    options = PrepareOptions.model_validate(recipe.options)
-    prepare_task(task_named(recipe.task), source, out, PUBLIC_SECRET, options)
+    task = task_named(recipe.task)
+    options = validated(PrepareOptions, recipe.options, f"the options of the set {out.name}")
+    prepare_task(task, source, out, None if is_public(task) else PUBLIC_SECRET, options)
 
 
 def _settings(recipe: SetRecipe) -> BuildSettings:
