@@ -124,6 +124,14 @@ class SliceChange(ABC):
     def change(self, place: SlicePlace, generator: np.random.Generator) -> NDArray[np.int16]:
         """The changed slice, int16 (Y, X)."""
 
+    def without_effect(self, spacing_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which slices it leaves as they are.
+
+        Args:
+            spacing_mm: Distance of slices, rows and columns of each slice, float64 (N, 3).
+        """
+        return np.zeros(len(spacing_mm), dtype=bool)
+
     def describe(self) -> dict[str, Any]:
         """Kind and settings as JSON values."""
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from radnet.configs import group_settings, validated
+from radnet.console import warn
 from radnet.errors import RadnetError, UsageError, did_you_mean
 from radnet.records import Condition
 from radnet.shards import ShardSet
@@ -25,6 +26,8 @@ from radnet.views.noisy import NoisyView
 from radnet.views.settings import recipe_of, require
 
 NONE = "none"
+LEAST_BLUR_PX = 0.25
+"""A Gaussian of a smaller deviation leaves whole HU as they are."""
 
 
 class Change(ABC):
@@ -124,6 +127,10 @@ class KernelBlur(_OfSlices):
         """See `SliceChange`; the generator is not used."""
         return smoother_kernel(place.hu(), sigma_mm=self.sigma_mm, spacing_mm=place.pixel_mm())
 
+    def without_effect(self, spacing_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """See `SliceChange`: the pixels are too coarse."""
+        return np.asarray(self.sigma_mm < LEAST_BLUR_PX * spacing_mm[:, 1:].max(1))
+
 
 @dataclass(frozen=True)
 class SliceThickness(_OfSlices):
@@ -139,6 +146,10 @@ class SliceThickness(_OfSlices):
     def change(self, place: SlicePlace, generator: np.random.Generator) -> NDArray[np.int16]:
         """See `SliceChange`; the generator is not used."""
         return place.slab(self.thickness_mm)
+
+    def without_effect(self, spacing_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """See `SliceChange`: the slices are as thick already."""
+        return np.asarray(spacing_mm[:, 0] >= self.thickness_mm)
 
 
 KINDS: Mapping[str, type[Change]] = {
@@ -213,4 +224,23 @@ def under(
             file=shards.path,
             fix="Take gaussian_noise, or rician_noise for MR",
         )
-    return (shards if slices is None else ChangedSet(shards, slices, seed)), change.view(view)
+    if slices is not None:
+        shards = ChangedSet(shards, slices, seed)
+        _check_effect(condition, shards, split)
+    return shards, change.view(view)
+
+
+def _check_effect(condition: Condition, shards: ChangedSet, split: str) -> None:
+    """Refuse a condition that changes nothing, say so where it leaves some slices as they are."""
+    rows = shards.source.rows(split)
+    without = int(shards.slice_change.without_effect(shards.geometry.spacing_mm[rows]).sum())
+    if without and without == len(rows):
+        raise RadnetError(
+            f"The condition {condition.name!r} changes no {split} image of this set: its slices or pixels are too far "
+            "apart",
+            seen=condition.settings,
+            file=shards.path,
+            fix="Give a stronger one as condition.settings.…, or use a set of finer slices",
+        )
+    if without:
+        warn(f"{condition.name} leaves {without} of {len(rows)} {split} images as they are: they are as coarse already")

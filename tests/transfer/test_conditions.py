@@ -16,15 +16,17 @@ from radnet.views import FixedWindow
 from radnet.views.noisy import NoisyView
 
 VIEW = task_named("body_region", size=48).view((0.5,), (0.5,))
+COARSE = {"kernel_blur": {"settings": {"sigma_mm": 8.0}}, "slice_thickness": {"settings": {"thickness_mm": 120.0}}}
+"""The slices of the phantom are far apart, its pixels large."""
 STUDY = {"noise4": 1e-4, "noise3": 1e-3, "noise25e3": 2.5e-3, "noise5e3": 5e-3, "noise2": 1e-2, "noise25e2": 2.5e-2}
 
 
 @pytest.mark.parametrize("name", names_in("condition"))
 def test_every_condition_that_ships_changes_the_side_it_names_and_no_other(name: str, phantom_set: ShardSet) -> None:
-    condition = condition_named(name)
+    condition = condition_named(name, **COARSE.get(name, {}))
     for split in ("train", "val", "test"):
         shards, view = under(condition, split, phantom_set, VIEW, seed=1)
-        row = int(phantom_set.rows(split)[3])
+        row = max(phantom_set.rows(split).tolist(), key=lambda row: phantom_set.read_image(row).std())
         before = VIEW(phantom_set.read_image(row))[0]
         after = view(shards.read_image(row), np.random.default_rng([1, 0, row]))[0]
         assert np.array_equal(before, after) == (not applies(condition, split)), split
@@ -37,6 +39,12 @@ def test_the_levels_are_those_of_the_reference_study() -> None:
         condition = condition_named(name)
         assert condition is not None
         assert (condition.name, condition.on, condition.settings) == ("gaussian_noise", "train", {"std": std})
+
+
+@pytest.mark.parametrize("name", COARSE)
+def test_a_condition_that_the_set_cannot_show_is_refused(name: str, phantom_set: ShardSet) -> None:
+    with pytest.raises(RadnetError, match="changes no test image"):
+        under(condition_named(name), "test", phantom_set, VIEW, seed=0)
 
 
 def test_validation_is_never_changed() -> None:

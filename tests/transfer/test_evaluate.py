@@ -171,7 +171,7 @@ def test_the_command_takes_overrides_and_writes_no_path_of_this_machine(phantom_
         (["model=resnet50"], "SCHEME:VALUE"),
         (["fraction=0"], "fraction"),
         (["device=tpu"], "device"),
-        (["data=/nowhere"], "No such shard set"),
+        (["data=/nowhere"], "There is no set for the task"),
     ],
 )
 def test_a_wrong_override_is_explained(phantom_set: ShardSet, tmp_path: Path, overrides: list[str], words: str) -> None:
