@@ -30,6 +30,7 @@ def waiting_lock(path: Path, what: str) -> Iterator[None]:
     while True:
         try:
             with explained_disk_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
                 lock.acquire(timeout=SAY_EVERY_S)
         except Timeout:
             waited_s += SAY_EVERY_S

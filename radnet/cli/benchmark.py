@@ -3,15 +3,14 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from radnet.cli.benchmark_tables import plan_table, reasons_table, summary_table
 from radnet.console import say, show
 from radnet.errors import RadnetError, UsageError
-from radnet.pretrain.run import pretrain
 from radnet.scans.keys import KeyedHash
-from radnet.scans.phantom import write_phantom_archive
-from radnet.shards.build import BuildSettings, build_shards
 from radnet.shards.manifest import MANIFEST
+from radnet.shards.settings import BuildSettings
 from radnet.transfer.run import device_named
 from radnet.transfer.suites.run import Benchmark, run_benchmark
 from radnet.transfer.suites.spec import SetRecipe, read_benchmark
@@ -70,11 +69,16 @@ def _make_what_is_missing(benchmark: Benchmark) -> None:
         model = str(suite.models[arm])
         out = Path(model.removeprefix("run:"))
         if model.startswith("run:") and not (out / "export").is_dir():
+            from radnet.pretrain.run import pretrain  # takes seconds, and is rarely needed
+
             say(f"pretraining for the arm {arm}")
             pretrain([f"data={data / run.set}", f"out={out}", *run.overrides])
 
 
 def _make_set(recipe: SetRecipe, out: Path, sources: str | None) -> None:
+    from radnet.scans.phantom import write_phantom_archive
+    from radnet.shards.build import build_shards
+
     if recipe.phantom is not None:
         archive = out.with_name(f"{out.name}.archive")
         shutil.rmtree(archive, ignore_errors=True)
@@ -102,7 +106,9 @@ def _make_set(recipe: SetRecipe, out: Path, sources: str | None) -> None:
 
 
 def _settings(recipe: SetRecipe) -> BuildSettings:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.options.items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in recipe.options.items()
+    }
     try:
         return BuildSettings(**values)
     except TypeError as error:

@@ -24,7 +24,7 @@ def plan_table(plan: Sequence[PlannedCell], costs: Mapping[str, Cost], data: Pat
     rows: dict[tuple[str, ...], list[PlannedCell]] = defaultdict(list)
     for cell in plan:
         there = "" if (data / cell.set_name / MANIFEST).is_file() else " (missing)"
-        key = (
+        key: tuple[str, ...] = (
             ", ".join(cell.experiments),
             cell.arm if cell.model else f"{cell.arm} (no model)",
             cell.task.name,
@@ -34,9 +34,9 @@ def plan_table(plan: Sequence[PlannedCell], costs: Mapping[str, Cost], data: Pat
             cell.condition_name,
         )
         rows[key].append(cell)
-    for key, members in rows.items():
+    for words, members in rows.items():
         seeds = ", ".join(str(cell.seed) for cell in members)
-        cells.add_row(*key, seeds, *_sums([costs[cell.key] for cell in members]))
+        cells.add_row(*words, seeds, *_sums([costs[cell.key] for cell in members]))
     sums = Table(title="cost by experiment", title_justify="left")
     for column in ("experiment", "cells", "images", "about"):
         sums.add_column(column, justify="left" if column == "experiment" else "right")
@@ -77,7 +77,7 @@ def summary_table(plan: Sequence[PlannedCell], done: Mapping[str, Done]) -> Tabl
 
 
 def _counts(entries: Sequence[Done]) -> list[str]:
-    counts = Counter(entry.status for entry in entries)
+    counts = Counter[str](entry.status for entry in entries)
     spent = sum(entry.seconds for entry in entries if entry.status != "there already")
     return [*(str(counts[status]) if counts[status] else "-" for status in STATUSES), duration(spent)]
 

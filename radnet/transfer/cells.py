@@ -25,7 +25,7 @@ from radnet.shards import ShardSet
 from radnet.transfer.contract import ProtocolResult
 from radnet.transfer.outcomes import Outcome, outcome_of
 from radnet.transfer.overlap import overlap_with_test
-from radnet.transfer.predictions import read_known, write_predictions
+from radnet.transfer.predictions import known_outcome, known_record, write_predictions
 from radnet.transfer.protocols import Protocol
 from radnet.transfer.tasks import Task, TaskItems
 from radnet.transfer.ways import protocol_result
@@ -161,19 +161,29 @@ def compute_cell(name: ModelName, column: Column, model: LoadedModel | None = No
     return Cell(record, outcome)
 
 
-def known_cell(cell: str, column: Column) -> Cell | None:
-    """The cell when it is there already with as many resamples, else None.
+def known_record_of(cell: str, column: Column) -> ResultRecord | None:
+    """The record of a cell when it is there already with as many resamples, else None.
 
     Raises:
         UsageError: The record is broken, or of a version that this radnet does not know.
-        RadnetError: Its predictions are of other slices.
     """
     if column.settings.repeat:
         return None
-    known = read_known(column.results, cell, column.items)
-    if known is None or known[0].selected.get(RESAMPLES) != column.settings.resamples:
+    record = known_record(column.results, cell)
+    return record if record is not None and record.selected.get(RESAMPLES) == column.settings.resamples else None
+
+
+def known_cell(cell: str, column: Column) -> Cell | None:
+    """As `known_record_of`, with the predictions.
+
+    Raises:
+        UsageError: As there.
+        RadnetError: The predictions are of other slices.
+    """
+    record = known_record_of(cell, column)
+    if record is None:
         return None
-    return Cell(*known, known=True)
+    return Cell(record, known_outcome(column.results, record, column.items), known=True)
 
 
 def _finished(

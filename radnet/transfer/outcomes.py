@@ -80,7 +80,7 @@ def weighted_mean(values: NDArray[np.float64]) -> Statistic:
 
     def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         total = weights @ there.astype(np.float64)
-        return np.divide(weights @ filled, total, out=np.full(len(weights), np.nan), where=total > 0)
+        return np.asarray(np.divide(weights @ filled, total, out=np.full(len(weights), np.nan), where=total > 0))
 
     return statistic
 

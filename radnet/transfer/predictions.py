@@ -45,27 +45,35 @@ def write_predictions(results: Path, cell: str, outcome: Outcome) -> str:
     return relative
 
 
-def read_known(results: Path, cell: str, items: TaskItems) -> tuple[ResultRecord, Outcome] | None:
-    """Record and predictions of a finished cell that is there already, else None.
+def known_record(results: Path, cell: str) -> ResultRecord | None:
+    """Record of a finished cell whose predictions are there as well, else None.
 
     Raises:
         UsageError: The record is broken, or of a version that this radnet does not know.
-        RadnetError: The predictions are of other slices.
     """
     path = record_path(results, cell)
     if not path.exists():
         return None
     record = read_record(path)
-    if record.predictions is None or not (results / record.predictions).exists():
-        return None
-    outcome = read_predictions(results / record.predictions)
+    there = record.predictions is not None and (results / record.predictions).exists()
+    return record if there else None
+
+
+def known_outcome(results: Path, record: ResultRecord, items: TaskItems) -> Outcome:
+    """The predictions of a finished cell.
+
+    Raises:
+        RadnetError: They are of other slices, or cannot be read.
+    """
+    path = results / str(record.predictions)
+    outcome = read_predictions(path)
     if outcome.scores is not None and outcome.keys.tolist() != items.keys[items.side("test")].tolist():
         raise RadnetError(
             "These predictions are of other slices than the set's test split",
-            file=results / record.predictions,
+            file=path,
             fix="Give another results=…, or repeat=true to replace the cell",
         )
-    return record, outcome
+    return outcome
 
 
 def read_predictions(path: Path) -> Outcome:
@@ -83,8 +91,9 @@ def read_predictions(path: Path) -> Outcome:
             file=path,
             fix="Remove the file, and its cell is computed again",
         ) from error
-    targets = [name for name in table.columns if name == TARGET or name.startswith(f"{TARGET}_")]
-    scores = [name for name in table.columns if name.startswith(SCORE)]
-    values = {name.removeprefix(VALUE): table[name].to_numpy(np.float64) for name in table if name.startswith(VALUE)}
+    names = [str(name) for name in table.columns]
+    targets = [name for name in names if name == TARGET or name.startswith(f"{TARGET}_")]
+    scores = [name for name in names if name.startswith(SCORE)]
+    values = {name.removeprefix(VALUE): table[name].to_numpy(np.float64) for name in names if name.startswith(VALUE)}
     target = table[TARGET if targets == [TARGET] else targets].to_numpy(np.int64) if targets else None
     return Outcome(keys, patients, target, table[scores].to_numpy(np.float64) if scores else None, values)

@@ -41,10 +41,14 @@ def test_the_levels_are_those_of_the_reference_study() -> None:
         assert (condition.name, condition.on, condition.settings) == ("gaussian_noise", "train", {"std": std})
 
 
-@pytest.mark.parametrize("name", COARSE)
-def test_a_condition_that_the_set_cannot_show_is_refused(name: str, phantom_set: ShardSet) -> None:
+@pytest.mark.parametrize(
+    ("name", "settings"), [("kernel_blur", {"sigma_mm": 0.05}), ("slice_thickness", {"thickness_mm": 0.5})]
+)
+def test_a_condition_that_the_set_cannot_show_is_refused(
+    name: str, settings: dict[str, float], phantom_set: ShardSet
+) -> None:
     with pytest.raises(RadnetError, match="changes no test image"):
-        under(condition_named(name), "test", phantom_set, VIEW, seed=0)
+        under(condition_named(name, settings=settings), "test", phantom_set, VIEW, seed=0)
 
 
 def test_validation_is_never_changed() -> None:

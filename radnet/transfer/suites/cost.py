@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -120,7 +121,7 @@ def gflops_an_image(architecture: str, size: int) -> float | None:
     try:
         with torch.device("meta"):
             fixed = timm.models.get_pretrained_cfg(architecture)
-            arguments = {"img_size": size} if fixed is not None and fixed.fixed_input_size else {}
+            arguments: dict[str, Any] = {"img_size": size} if fixed is not None and fixed.fixed_input_size else {}
             model = timm.create_model(architecture, pretrained=False, num_classes=0, **arguments).eval()
             counter = FlopCounterMode(display=False)
             with counter, torch.no_grad():

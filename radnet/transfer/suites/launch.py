@@ -15,7 +15,7 @@ from radnet.configs import config_directory
 from radnet.console import say, warn
 from radnet.errors import RadnetError, UsageError
 from radnet.transfer.suites.outcomes import Done, read_done
-from radnet.transfer.suites.work import report_to, work_through
+from radnet.transfer.suites.work import report_to, settled_in, work_through
 
 if TYPE_CHECKING:
     from radnet.transfer.suites.run import Benchmark
@@ -131,8 +131,11 @@ def run_worker(config: Any) -> int:
     benchmark = Benchmark.of(own, suite, _device(own.device, number), run)
     if own.device == "cpu" or benchmark.device == "cpu":
         _share_cores(own.jobs)
+    place = benchmark.place
     start = len(benchmark.plan) * number // own.jobs
-    work_through([*benchmark.plan[start:], *benchmark.plan[:start]], benchmark.bench(), report_to(benchmark.place))
+    work_through(
+        [*benchmark.plan[start:], *benchmark.plan[:start]], benchmark.bench(), report_to(place), settled_in(place)
+    )
     return number
 
 

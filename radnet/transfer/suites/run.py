@@ -4,13 +4,12 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from radnet.console import say
 from radnet.errors import UsageError
-from radnet.records import write_record
 from radnet.transfer.cells import EvaluationSettings
 from radnet.transfer.evaluate import with_differences
 from radnet.transfer.features import default_cache
@@ -18,7 +17,7 @@ from radnet.transfer.suites.cost import Cost, costs_of, measured_gflops_per_s
 from radnet.transfer.suites.outcomes import Done, read_done
 from radnet.transfer.suites.plan import PlannedCell, plan_cells
 from radnet.transfer.suites.spec import BenchmarkConfig, Suite
-from radnet.transfer.suites.work import Bench, Place, finished_cells, work_through
+from radnet.transfer.suites.work import Bench, Place, comparisons, work_through
 
 SUITE = ".suite"
 """Directory in the results for locks and for what became of cells; no record lies there."""
@@ -88,43 +87,44 @@ class Progress:
 
     Args:
         plan: The cells.
-        costs: Their cost by key; where it is not known a cell counts as much as the mean of the others.
+        costs: Gives their cost by key, when a cell was computed for the first time; where a cost is not known a cell
+            counts as much as the mean of the others.
     """
 
-    def __init__(self, plan: Sequence[PlannedCell], costs: Mapping[str, Cost]) -> None:
-        known = [cost.seconds for cost in costs.values() if cost.seconds is not None]
-        mean_s = sum(known) / len(known) if known else 1.0
-        self._cost_s = {
-            cell.key: seconds if (seconds := costs[cell.key].seconds) is not None else mean_s for cell in plan
-        }
+    def __init__(self, plan: Sequence[PlannedCell], costs: Callable[[], Mapping[str, Cost]]) -> None:
+        self._costs = costs
         self._words = {cell.key: cell.words for cell in plan}
-        self._left = dict(self._cost_s)
-        self._spent_s, self._worth_s = 0.0, 0.0
+        self._worth: dict[str, float] = {}
         self._started_s = time.monotonic()
         self.done: dict[str, Done] = {}
 
     def __call__(self, done: Done) -> None:
         """Count a cell, and say where the suite stands when it was computed."""
         self.done[done.key] = done
-        self._left.pop(done.key, None)
-        if done.status == "computed":
-            self._worth_s += self._cost_s[done.key]
         if done.status in ("computed", "failed"):
             say(self.line(done))
 
     def line(self, done: Done) -> str:
         """Where the suite stands after a cell."""
-        total, words = len(self._cost_s), self._words[done.key]
-        left = self.left_s()
-        about = "" if not self._left or left is None else f", about {duration(left)} left"
-        return f"[{len(self.done)}/{total}{about}] {done.status}: {words} ({duration(done.seconds)})"
+        total, left_s = len(self._words), self.left_s()
+        about = "" if left_s is None or len(self.done) == total else f", about {duration(left_s)} left"
+        return f"[{len(self.done)}/{total}{about}] {done.status}: {self._words[done.key]} ({duration(done.seconds)})"
 
     def left_s(self) -> float | None:
         """About how long the rest takes at the pace of what was computed, None before there is a pace."""
         elapsed_s = time.monotonic() - self._started_s
-        if not self._worth_s:
+        computed = [key for key, entry in self.done.items() if entry.status == "computed"]
+        if not computed:
             return None
-        return sum(self._left.values()) * elapsed_s / self._worth_s
+        self._worth = self._worth or self._estimates()
+        paid = sum(self._worth[key] for key in computed)
+        return sum(worth for key, worth in self._worth.items() if key not in self.done) * elapsed_s / paid
+
+    def _estimates(self) -> dict[str, float]:
+        costs = self._costs()
+        known = [cost.seconds for cost in costs.values() if cost.seconds is not None]
+        mean_s = sum(known) / len(known) if known else 1.0
+        return {key: mean_s if (seconds := costs[key].seconds) is None else seconds for key in self._words}
 
 
 def duration(seconds: float) -> str:
@@ -150,7 +150,7 @@ def run_benchmark(benchmark: Benchmark, overrides: Sequence[str]) -> dict[str, D
 
     plan, place = benchmark.plan, benchmark.place
     place.run.mkdir(parents=True, exist_ok=True)
-    progress = Progress(plan, benchmark.costs())
+    progress, bench = Progress(plan, benchmark.costs), benchmark.bench()
     try:
         if is_local(overrides):
             if benchmark.config.jobs > 1:
@@ -159,7 +159,7 @@ def run_benchmark(benchmark: Benchmark, overrides: Sequence[str]) -> dict[str, D
                     seen=f"jobs={benchmark.config.jobs}",
                     fix="Add hydra/launcher=joblib (this machine) or hydra/launcher=submitit_slurm (a cluster)",
                 )
-            work_through(plan, benchmark.bench(), progress)
+            work_through(plan, bench, progress)
         else:
             launch_workers(benchmark, overrides, progress)
             for done in read_done(place.run, progress.done).values():
@@ -167,29 +167,29 @@ def run_benchmark(benchmark: Benchmark, overrides: Sequence[str]) -> dict[str, D
         lost = [cell for cell in plan if cell.key not in progress.done]
         for cell in lost:
             progress(Done(cell.key, "failed", 0.0, None, "the process that computed it died; run the suite again"))
-        compare(benchmark, progress.done)
+        compare(benchmark, bench, progress.done)
     finally:
         _tidy(place)
     return progress.done
 
 
-def compare(benchmark: Benchmark, done: Mapping[str, Done]) -> None:
-    """Give every finished record its paired differences to the reference of its comparison."""
+def compare(benchmark: Benchmark, bench: Bench, done: Mapping[str, Done]) -> None:
+    """Give every finished record its paired differences to the reference of its comparison.
+
+    Args:
+        benchmark: The suite.
+        bench: What its cells use.
+        done: What became of them.
+    """
     cells = {key: entry.cell for key, entry in done.items() if entry.cell and entry.status != "unavailable"}
     computed = Counter(entry.status for entry in done.values())["computed"]
     if computed and benchmark.suite.reference:
         say(f"paired differences to {benchmark.suite.reference}")
-    for comparison in finished_cells(benchmark.plan, benchmark.bench(), cells).values():
-        references = [cell for planned, cell, _ in comparison if planned.is_reference]
-        for _, cell, column in comparison:
-            record = with_differences(cell, references, column)
+    for comparison in comparisons(benchmark.plan, bench, cells):
+        for cell in comparison.cells:
+            record = with_differences(cell, comparison.references, comparison.column)
             if record != cell.record:
-                write_record(record, benchmark.place.results)
-
-
-def summary_of(plan: Sequence[PlannedCell], done: Mapping[str, Done]) -> dict[str, int]:
-    """Status -> number of cells."""
-    return dict(Counter(done[cell.key].status for cell in plan if cell.key in done))
+                bench.add_differences(record)
 
 
 def _tidy(place: Place) -> None:

@@ -14,11 +14,20 @@ from pathlib import Path
 from radnet.console import say, warn
 from radnet.errors import RadnetError, UsageError
 from radnet.files import write_atomically
-from radnet.locks import lock_if_free
+from radnet.locks import lock_if_free, waiting_lock
 from radnet.models import LoadedModel, ModelName, WeightsUnavailableError, load_model
-from radnet.records import record_path, write_record
+from radnet.records import ResultRecord, record_path, write_record
 from radnet.shards import ShardSet
-from radnet.transfer.cells import Cell, Column, EvaluationSettings, compute_cell, known_cell, model_card, unavailable
+from radnet.transfer.cells import (
+    Cell,
+    Column,
+    EvaluationSettings,
+    compute_cell,
+    known_record_of,
+    model_card,
+    unavailable,
+)
+from radnet.transfer.predictions import known_outcome, known_record
 from radnet.transfer.suites.outcomes import Done, Status, write_done
 from radnet.transfer.suites.plan import PlannedCell
 from radnet.transfer.tasks import Task, TaskItems, open_task_set, resolved_task, task_items
@@ -46,6 +55,21 @@ class Place:
     def locks(self) -> Path:
         """Locks of cells."""
         return self.results / ".suite" / "locks"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Finished cells that may be compared with each other.
+
+    Attributes:
+        column: What they share.
+        cells: All of them.
+        references: Those to which the others have a paired difference.
+    """
+
+    column: Column
+    cells: list[Cell]
+    references: list[Cell]
 
 
 class Bench:
@@ -101,13 +125,26 @@ class Bench:
         model = _loaded(planned.model, planned.seed if planned.depends_on_seed else 0, planned.task.size)
         return model if planned.side is None else replace(model, arm=planned.side)
 
+    def add_differences(self, record: ResultRecord) -> None:
+        """Write the differences of a record into the one on the disk, which another suite may have changed."""
+        with waiting_lock(self.place.locks / f"{record.cell}.lock", f"the cell {record.cell}"):
+            stored = known_record(self.place.results, record.cell)
+            if stored is not None:
+                merged = {**(stored.differences or {}), **(record.differences or {})}
+                write_record(stored.model_copy(update={"differences": merged or None}), self.place.results)
+
 
 @lru_cache(maxsize=4)
 def _loaded(name: str, seed: int, size: int) -> LoadedModel:
     return load_model(ModelName.parse(name), seed=seed, size=size)
 
 
-def work_through(plan: Sequence[PlannedCell], bench: Bench, report: Callable[[Done], None]) -> None:
+def work_through(
+    plan: Sequence[PlannedCell],
+    bench: Bench,
+    report: Callable[[Done], None],
+    settled: Callable[[str], bool] = lambda _: False,
+) -> None:
     """Take or compute every cell that no other process is at, then wait for those that another one is at.
 
     A cell that fails is reported with its reason, and the others go on.
@@ -116,18 +153,21 @@ def work_through(plan: Sequence[PlannedCell], bench: Bench, report: Callable[[Do
         plan: The cells, in the order to try them.
         bench: What they use.
         report: Is told what became of each cell.
+        settled: Whether another worker of this run has reported on a cell, by its key.
     """
     left = list(plan)
     waiting_since_s: float | None = None
     while left:
         deferred = []
         for planned in left:
+            if settled(planned.key):
+                continue
             done = one_cell(planned, bench)
             if done is None:
                 deferred.append(planned)
             else:
                 report(done)
-        if len(deferred) == len(left):
+        if deferred and len(deferred) == len(left):
             now_s = time.monotonic()
             if waiting_since_s is None or now_s - waiting_since_s > SAY_WAITING_S:
                 waiting_since_s = now_s
@@ -149,17 +189,16 @@ def one_cell(planned: PlannedCell, bench: Bench) -> Done | None:
             model = bench.model(planned)
         except WeightsUnavailableError as error:
             record = unavailable(ModelName.parse(str(planned.model)), column, error)
-            write_record(record, bench.place.results)
+            if not record_path(bench.place.results, record.cell).exists():
+                write_record(record, bench.place.results)
             return done("unavailable", record.cell, str(error))
         cell = column.identity(model_card(model))["cell"]
-        known = known_cell(cell, column)
-        if known is not None:
+        if known_record_of(cell, column) is not None:
             return done("there already", cell)
         with lock_if_free(bench.place.locks / f"{cell}.lock") as mine:
             if not mine:
                 return None
-            known = known_cell(cell, column)  # another process may have finished it meanwhile
-            if known is not None:
+            if known_record_of(cell, column) is not None:  # another process may have finished it meanwhile
                 return done("there already", cell)
             computed = compute_cell(model.name, column, model)
             write_record(computed.record, bench.place.results)
@@ -175,29 +214,47 @@ def one_cell(planned: PlannedCell, bench: Bench) -> Done | None:
         return done("failed", reason=f"{type(error).__name__}: {error} (traceback: {file})")
 
 
-def finished_cells(
-    plan: Sequence[PlannedCell], bench: Bench, cells: dict[str, str]
-) -> dict[str, list[tuple[PlannedCell, Cell, Column]]]:
-    """Finished cells by what they must share to be compared.
+def comparisons(plan: Sequence[PlannedCell], bench: Bench, cells: dict[str, str]) -> list[Comparison]:
+    """The finished cells by what they share, only those comparisons in which a paired difference is missing.
 
     Args:
         plan: The cells.
         bench: What they use.
         cells: Key of a planned cell -> cell of its record.
     """
-    found: dict[str, list[tuple[PlannedCell, Cell, Column]]] = {}
     quiet = Bench(bench.place, replace(bench.settings, repeat=False))
+    quiet._sets = bench._sets
+    found: dict[str, list[tuple[PlannedCell, ResultRecord, Column]]] = {}
     for planned in plan:
         name = cells.get(planned.key)
-        if name is None or not record_path(bench.place.results, name).is_file():
-            continue
-        column = quiet.column(planned)
-        cell = known_cell(name, column)
-        if cell is not None:
-            found.setdefault(planned.column, []).append((planned, cell, column))
-    return found
+        if name is not None:
+            column = quiet.column(planned)
+            record = known_record_of(name, column)
+            if record is not None:
+                found.setdefault(planned.column, []).append((planned, record, column))
+    wanting = []
+    for members in found.values():
+        references = {record.cell for planned, record, _ in members if planned.is_reference}
+        if any(_lacks_difference(record, references) for _, record, _ in members):
+            column = members[0][2]
+            read = [
+                (planned, Cell(record, known_outcome(column.results, record, column.items), known=True))
+                for planned, record, _ in members
+            ]
+            wanting.append(Comparison(column, [cell for _, cell in read], [c for p, c in read if p.is_reference]))
+    return wanting
+
+
+def _lacks_difference(record: ResultRecord, references: set[str]) -> bool:
+    compared = {entry.reference_cell for entry in (record.differences or {}).values()}
+    return bool(references - {record.cell} - compared)
 
 
 def report_to(place: Place) -> Callable[[Done], None]:
     """A report that leaves a file a cell, for a parent that watches."""
     return lambda done: write_done(place.run, done)
+
+
+def settled_in(place: Place) -> Callable[[str], bool]:
+    """Whether a worker of this run has reported on a cell."""
+    return lambda key: (place.run / f"{key}.json").exists()

@@ -181,7 +181,7 @@ def test_the_time_left_follows_the_pace(phantom_set: ShardSet, tmp_path: Path, m
     plan = benchmark_of(tmp_path, phantom_set).plan
     now = time.monotonic()
     monkeypatch.setattr("radnet.transfer.suites.run.time.monotonic", lambda: now)
-    progress = Progress(plan, {cell.key: Cost(10, 1.0, 2.0) for cell in plan})
+    progress = Progress(plan, lambda: {cell.key: Cost(10, 1.0, 2.0) for cell in plan})
     assert progress.left_s() is None
     progress(Done(plan[0].key, "there already", 0.0, "x", ""))
     assert progress.left_s() is None
