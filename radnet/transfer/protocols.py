@@ -8,6 +8,7 @@ from radnet.errors import UsageError, did_you_mean
 from radnet.transfer.contract import FeatureProtocol, FeatureSplit, ModelProtocol, Protocol, ProtocolResult
 from radnet.transfer.knn import KnnProtocol
 from radnet.transfer.linear import LinearProtocol
+from radnet.transfer.segmentation.protocol import SegmentProtocol
 
 __all__ = [
     "PROTOCOLS",
@@ -20,7 +21,7 @@ __all__ = [
 ]
 
 PROTOCOLS: Mapping[str, type[Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (KnnProtocol, LinearProtocol)}
+    {protocol.name: protocol for protocol in (KnnProtocol, LinearProtocol, SegmentProtocol)}
 )
 """Every protocol by name."""
 
