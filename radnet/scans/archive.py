@@ -15,6 +15,7 @@ from radnet.scans.dicom_elements import text_of
 from radnet.scans.dicom_file import looks_like_dicom, open_dicom
 from radnet.scans.dicom_groups import DicomEntry, group_series
 from radnet.scans.dicom_headers import KEYWORDS, STACKED, DicomHeader, read_headers
+from radnet.scans.dicom_masks import MaskHeader, assign_masks, mask_header
 from radnet.scans.dicom_series import read_dicom_series
 from radnet.scans.flat import read_flat
 from radnet.scans.interning import Interner
@@ -28,6 +29,7 @@ from radnet.scans.quiet import quiet_readers
 from radnet.scans.radiographs import RadiographHeader
 from radnet.scans.scan import Scan
 from radnet.scans.sources import Inventory, RefusedError, Reject, SeriesReading, SeriesSource, UnreadableSeries
+from radnet.scans.structures import FILE_NAME as STRUCTURES_FILE
 from radnet.scans.walk import ArchiveFile, walk_archive
 
 __all__ = ["Inventory", "Reject", "SeriesReading", "SeriesSource", "UnreadableSeries", "read_series", "take_inventory"]
@@ -54,7 +56,7 @@ class Refusal:
     sentence: str
 
 
-Found = tuple[DicomHeader, ...] | NiftiHeader | RadiographHeader | PictureHeader | Refusal
+Found = tuple[DicomHeader, ...] | MaskHeader | NiftiHeader | RadiographHeader | PictureHeader | Refusal
 
 
 def take_inventory(
@@ -111,11 +113,14 @@ def take_inventory(
     dicom: list[DicomEntry] = []
     series: list[SeriesSource] = []
     labelled: list[Path | None] = []
+    masks: list[tuple[Path, MaskHeader]] = []
     for file, found in zip(candidates, _inspect_all(candidates, jobs, tuple(modalities)), strict=True):
         covering = table.row_of(file.real_path)
         row_path, row = covering if covering else (None, None)
         if isinstance(found, Refusal):
             refused.append(describer.reject(file.path, found.reason, found.sentence))
+        elif isinstance(found, MaskHeader):
+            masks.append((file.path, found))
         elif row is not None and row.modality not in (None, *modalities):
             sentence = f"The metadata name another modality than {' or '.join(modalities)}"
             refused.append(describer.reject(file.path, "modality", sentence))
@@ -133,8 +138,11 @@ def take_inventory(
     kept, copies = without_copies(dicom)
     refused += [describer.reject(path, "duplicate_file", COPY_SENTENCE) for path in copies]
     counted: set[Path] = set()
-    for group in group_series(kept):
-        source = describer.dicom_source(group)
+    groups = group_series(kept)
+    assigned = assign_masks(groups, masks)
+    refused += [describer.reject(*mask) for mask in assigned.refused]
+    for number, group in enumerate(groups):
+        source = describer.dicom_source(group, assigned.of_group.get(number))
         shared = tuple(index for index, path in enumerate(source.files) if path in counted)
         counted.update(source.files)
         series.append(replace(source, shared_files=shared))
@@ -164,10 +172,14 @@ def read_series(source: SeriesSource) -> SeriesReading:
     if source.slice_labels and (volume.holes or len(hu) != source.slices):
         sentence = "A slice is missing, so the numbers in slices.csv do not fit any more"
         raise source.unreadable("slice_labels", sentence, volume.rejects)
+    mask, mask_notes, rejects = None, frozenset[str](), volume.rejects
     try:
-        mask = read_mask(source.mask, hu, affine) if source.mask else None
+        if source.mask:
+            mask, mask_notes = read_mask(source.mask, hu, affine, root=source.root)
     except RefusedError as refused:
-        raise source.unreadable(refused.reason, refused.sentence, volume.rejects) from refused
+        if not source.found_mask_key:
+            raise source.unreadable(refused.reason, refused.sentence, volume.rejects) from refused
+        rejects = (*rejects, source.without_mask(refused.reason, refused.sentence))
     scan = Scan(
         voxels=hu,
         affine=affine,
@@ -175,12 +187,12 @@ def read_series(source: SeriesSource) -> SeriesReading:
         modality=source.modality,
         patient_key=source.patient_key,
         series_key=source.series_key,
-        tags=replace(source.tags, notes=tuple(sorted({*source.tags.notes, *volume.notes}))),
+        tags=source.tags.with_notes(*volume.notes, *mask_notes),
         slice_labels=slice_labels.labels_by_slice(len(hu), source.labels, source.slice_labels),
         mask=mask,
         split=source.split,
     )
-    return SeriesReading(scan, volume.rejects, volume.removed_tags)
+    return SeriesReading(scan, rejects, volume.removed_tags)
 
 
 def _refusal_by_name(file: ArchiveFile, table: MetadataTable, tables: set[Path]) -> Refusal | None:
@@ -192,9 +204,11 @@ def _refusal_by_name(file: ArchiveFile, table: MetadataTable, tables: set[Path])
     if file.real_path in table.masks:
         return Refusal("mask", "The mask of a scan, used with it")
     if file.path.suffix.lower() == ".json" and any(
-        file.real_path.with_suffix(suffix) in table.masks for suffix in (".nii", ".nii.gz")
+        file.real_path.with_suffix(suffix) in table.masks for suffix in (".nii", ".nii.gz", ".dcm", "")
     ):
         return Refusal("metadata", "A description of a mask")
+    if file.path.name == STRUCTURES_FILE:
+        return Refusal("metadata", "The numbers of the structures in masks")
     if table.complete and file.real_path not in table.rows:
         return Refusal("not_listed", "The labels of the data set do not name this file")
     if file.path.name.lower().endswith(OTHER_VOLUMES):
@@ -238,11 +252,17 @@ def _inspect(path: Path, modalities: tuple[str, ...]) -> Found:
 
 
 def _inspect_dicom(path: Path, modalities: tuple[str, ...]) -> Found:
-    """A radiograph where they were asked for, slices otherwise."""
+    """A radiograph where they were asked for, slices otherwise, or the mask of some."""
     wanted = [modality for modality in modalities if modality in radiographs.MODALITIES]
     if wanted:
         dataset = open_dicom(path, KEYWORDS)
         if text_of(dataset, "Modality").upper() in wanted:
             return radiographs.radiograph_header(dataset)
     stacked = tuple(modality for modality in modalities if modality in STACKED)
-    return read_headers(path, stacked or modalities)
+    try:
+        return read_headers(path, stacked or modalities)
+    except RefusedError as refused:
+        mask = mask_header(path) if stacked and refused.reason == "modality" else None
+        if mask is None:
+            raise
+        return mask

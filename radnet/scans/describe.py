@@ -77,8 +77,13 @@ class Describer:
             split=own.split if own else None,
         )
 
-    def dicom_source(self, group: DicomGroup) -> SeriesSource:
-        """The series of a group of DICOM slices."""
+    def dicom_source(self, group: DicomGroup, found_mask: Path | None = None) -> SeriesSource:
+        """The series of a group of DICOM slices.
+
+        Args:
+            group: The slices.
+            found_mask: A mask that refers to them; where the metadata name one, there is none.
+        """
         first = group.entries[0]
         header, row = first.header, first.row
         frames: dict[Path, list[int]] = {}
@@ -117,7 +122,8 @@ class Describer:
             tags=_tags(tags, row),
             declared_hu=all(entry.header.hu_declared for entry in group.entries)
             or (row is not None and row.modality == "CT"),
-            mask=row.mask if row else None,
+            mask=found_mask or (row.mask if row else None),
+            found_mask_key=self._file_key(found_mask) if found_mask else "",
             labels=row.labels if row else (),
             slice_labels=self._slice_labels(self.labelled_path(group), slices),
             split=row.split if row else None,

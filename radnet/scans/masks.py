@@ -1,51 +1,72 @@
-"""Reference masks: label maps on exactly the grid of their scan."""
+"""Reference masks: label maps on exactly the grid of their scan, from NIfTI, DICOM SEG or RTSTRUCT."""
 
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radnet.scans.nifti import open_voxels
+from radnet.scans.contours import read_contours
+from radnet.scans.dicom_elements import text_of
+from radnet.scans.dicom_file import open_dicom
+from radnet.scans.nifti import is_nifti_name, open_voxels
 from radnet.scans.orientation import to_canonical
+from radnet.scans.segmentations import read_segmentation
 from radnet.scans.sources import RefusedError
+from radnet.scans.structures import Labels, table_for
 from radnet.scans.volume import Voxels
 
 AFFINE_TOLERANCE_MM = 1e-2
 CORNER_TOLERANCE_VOXELS = 0.5
 
 
-def read_mask(path: Path, hu: Voxels, affine: NDArray[np.float64]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Read a NIfTI mask and bring it into the canonical orientation.
+def read_mask(path: Path, voxels: Voxels, affine: NDArray[np.float64], *, root: Path) -> tuple[Labels, frozenset[str]]:
+    """Read a mask in the canonical orientation.
 
     Args:
-        path: The mask.
-        hu: The scan, canonical, shape (Z, Y, X).
+        path: The mask: NIfTI by its name, else DICOM SEG or RTSTRUCT.
+        voxels: The scan, canonical, shape (Z, Y, X).
         affine: Its canonical affine.
+        root: The archive, in which the table of structures of a DICOM mask is looked for.
 
     Returns:
-        uint8 where all labels fit, else uint16; shape (Z, Y, X).
+        uint8 where all labels fit, else uint16; shape (Z, Y, X). And notes for the scan, see `radnet.scans.structures`
+        and `radnet.scans.contours`.
 
     Raises:
-        RefusedError: "mask_grid", "mask_values" or "mask_unreadable".
+        RefusedError: "mask_grid", "mask_values", "mask_structures", "mask_overlap" or "mask_unreadable".
     """
     try:
-        labels, mask_affine = _read_labels(path)
+        if is_nifti_name(path):
+            return _nifti_mask(path, voxels, affine), frozenset()
+        shape = (voxels.shape[0], voxels.shape[1], voxels.shape[2])
+        modality = text_of(open_dicom(path, ("Modality",)), "Modality").upper()
+        if modality == "SEG":
+            return read_segmentation(path, affine, shape, table_for(path, root))
+        if modality == "RTSTRUCT":
+            return read_contours(path, affine, shape, table_for(path, root))
+        raise RefusedError("mask_unreadable", "The mask is neither NIfTI nor a DICOM SEG or RTSTRUCT")
     except RefusedError as refused:
-        if refused.reason == "mask_values":
+        if refused.reason.startswith("mask_"):
             raise
         raise RefusedError("mask_unreadable", f"The mask cannot be used: {refused.sentence}") from refused
+    except OSError as error:
+        raise RefusedError("mask_unreadable", f"The mask cannot be opened ({type(error).__name__})") from error
+
+
+def _nifti_mask(path: Path, scan: Voxels, affine: NDArray[np.float64]) -> Labels:
+    labels, mask_affine = _read_labels(path)
     voxels, mask_affine = to_canonical(labels, mask_affine)
-    if voxels.shape != hu.shape:
-        raise RefusedError("mask_grid", f"The mask has the shape {voxels.shape} and the scan {hu.shape} (Z, Y, X)")
-    if not _same_grid(affine, mask_affine, hu.shape):
+    if voxels.shape != scan.shape:
+        raise RefusedError("mask_grid", f"The mask has the shape {voxels.shape} and the scan {scan.shape} (Z, Y, X)")
+    if not _same_grid(affine, mask_affine, scan.shape):
         raise RefusedError("mask_grid", "The mask has the shape of the scan but lies elsewhere in space")
     return voxels
 
 
-def _read_labels(path: Path) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], NDArray[np.float64]]:
+def _read_labels(path: Path) -> tuple[Labels, NDArray[np.float64]]:
     """The labels in the file's own index order, and the affine; a few slices at a time."""
     with open_voxels(path) as voxels:
-        labels: NDArray[np.uint8] | NDArray[np.uint16] = np.empty(voxels.shape[::-1], np.uint8)
+        labels: Labels = np.empty(voxels.shape[::-1], np.uint8)
         for start, block in voxels.blocks():
             if not np.isfinite(block).all() or block.min() < 0 or block.max() > 65535 or (block % 1 != 0).any():
                 raise RefusedError("mask_values", "The mask holds values that are no label numbers (0 to 65535)")

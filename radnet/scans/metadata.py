@@ -80,7 +80,8 @@ def read_metadata(file: Path | None, root: Path) -> MetadataTable:
     """Read and check a metadata CSV.
 
     Columns: path (relative to the archive), and optionally patient, body_region, modality, synthetic, manufacturer,
-    kernel, kvp, slice_thickness_mm, contrast, mask (a NIfTI file, relative to the archive) and label_NAME.
+    kernel, kvp, slice_thickness_mm, contrast, mask (NIfTI, DICOM SEG or RTSTRUCT, relative to the archive) and
+    label_NAME.
 
     Args:
         file: The CSV; None means `metadata.csv` in the archive when there is one.

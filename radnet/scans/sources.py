@@ -81,7 +81,9 @@ class SeriesSource:
         modality: DICOM modality code, or "PICTURE".
         tags: Everything that the headers and the metadata say; reading adds notes.
         declared_hu: Whether headers or metadata declare Hounsfield units; if not, the values must look like them.
-        mask: NIfTI file of the series' mask.
+        mask: File of the series' mask: NIfTI, DICOM SEG or RTSTRUCT.
+        found_mask_key: Keyed hash of the mask's path where the mask itself names the series and no metadata name the
+            mask: then a mask that does not fit is left out and the scan is kept. Empty otherwise.
         labels: (name, value) pairs that hold for every slice.
         slice_labels: (slice, ((name, value), …)) from slices.csv, slices counted from inferior.
         split: Side of a split that the data came with; None where the patient key decides.
@@ -102,6 +104,7 @@ class SeriesSource:
     frames: tuple[tuple[int, ...], ...] = ()
     shared_files: tuple[int, ...] = ()
     mask: Path | None = None
+    found_mask_key: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     slice_labels: tuple[tuple[int, tuple[tuple[str, str], ...]], ...] = ()
     split: str | None = None
@@ -123,6 +126,11 @@ class SeriesSource:
     def left_out(self, reason: str, sentence: str, slices: int) -> Reject:
         """A reject for slices of the series that were read and are not stored."""
         return Reject(self.name, self.file_keys[0], reason, sentence, files=0, slices=slices)
+
+    def without_mask(self, reason: str, sentence: str) -> Reject:
+        """A reject for a mask that was found for the series and does not fit it; its file is counted already."""
+        name = self.mask.relative_to(self.root).as_posix() if self.mask is not None else self.name
+        return Reject(name, self.found_mask_key, reason, sentence, files=0)
 
     def unreadable(self, reason: str, sentence: str, rejects: tuple[Reject, ...] = ()) -> UnreadableSeries:
         """The error for the whole series; `rejects` are files that were already refused for reasons of their own."""

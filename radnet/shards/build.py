@@ -243,6 +243,9 @@ def _identity(inventory: Inventory, hasher: KeyedHash, settings: Mapping[str, An
     for source in inventory.series:
         stats = [(source.root / path).stat() for path in source.files]
         files = [(key, stat.st_size, stat.st_mtime_ns) for key, stat in zip(source.file_keys, stats, strict=True)]
+        if source.mask is not None:
+            stat = source.mask.stat()
+            files.append(("mask", stat.st_size, stat.st_mtime_ns))
         about = (source.patient_key, source.series_key, source.tags, source.labels, source.slice_labels, files)
         digest.update(repr((*about, source.split)).encode())
     return {

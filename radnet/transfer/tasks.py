@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +20,15 @@ from radnet.shards import ShardSet
 from radnet.shards.manifest import MANIFEST, read_manifest
 from radnet.shards.shard_set import REMOTE
 from radnet.transfer.metrics import METRICS
+from radnet.transfer.segmentation.scores import SCORES
+from radnet.transfer.segmentation.structures import MaskSettings
 from radnet.views import EvaluationView, window_policy
 
 TaskKind = Literal["single", "multi", "segment"]
 PREPARED = "prepared"
 """Key of a manifest's settings under which a set that was prepared for a task says so."""
+MASK = "mask_offset"
+"""Column of the index that is empty where a slice has no mask."""
 MULTI_METRICS = ("macro_auroc", "macro_average_precision")
 """What is measured on a set of several labels whose task leaves kind and classes to it."""
 
@@ -60,6 +64,7 @@ class Task(BaseModel):
         metrics: All metrics that are recorded.
         size: Side of the pictures the models see, in pixels.
         window: Window policy, the same for every model.
+        masks: For "segment": which labels of the masks make each structure; the classes are the structures.
         prepare: How a set is made; None where `radnet shards build` does it.
     """
 
@@ -74,6 +79,7 @@ class Task(BaseModel):
     metrics: tuple[str, ...] = Field(min_length=1)
     size: int = Field(ge=8)
     window: dict[str, Any]
+    masks: MaskSettings | None = None
     prepare: Preparation | None = None
 
     def column_of(self, name: str) -> str:
@@ -83,7 +89,8 @@ class Task(BaseModel):
     def definition(self) -> dict[str, Any]:
         """All of it that results depend on, as JSON values; what has its default is left out where it came later."""
         words = self.model_dump(mode="json", exclude={"description", "prepare"})
-        return {name: value for name, value in words.items() if (name, value) != ("kind", "single")}
+        defaults = {"kind": "single", "masks": None}
+        return {name: value for name, value in words.items() if name not in defaults or value != defaults[name]}
 
     def with_classes(self, kind: TaskKind, classes: Sequence[str]) -> "Task":
         """The same with the kind and classes of a set, where the task leaves them to it."""
@@ -95,7 +102,10 @@ class Task(BaseModel):
         return self.model_copy(update=update)
 
     def view(self, mean: tuple[float, ...], std: tuple[float, ...]) -> EvaluationView:
-        """What a model with this normalisation sees of a slice."""
+        """What a model with this normalisation sees of a slice; of a study with sequences, a channel of each."""
+        if self.masks is not None and self.masks.sequences:
+            channels = range(len(self.masks.sequences))
+            mean, std = (tuple(values[channel % len(values)] for channel in channels) for values in (mean, std))
         return EvaluationView(size=self.size, window=window_policy(self.window), mean=mean, std=std)
 
 
@@ -106,11 +116,30 @@ def task_from_settings(settings: dict[str, Any]) -> Task:
         UsageError: A setting is wrong or a metric unknown.
     """
     task = validated(Task, settings, "the task")
-    for metric in {task.metric, *task.metrics}:
-        if metric not in METRICS:
-            raise UsageError("Unknown metric", seen=metric, fix=did_you_mean(metric, METRICS))
+    known: Collection[str] = METRICS
+    if task.kind == "segment":
+        task = _with_structures(task)
+        known = [name for score in SCORES for name in (score, *(f"{score}_{one}" for one in task.classes))]
+    for metric in (task.metric, *task.metrics):
+        if metric not in known:
+            raise UsageError("Unknown metric", seen=metric, fix=did_you_mean(metric, known))
     window_policy(task.window)
     return task
+
+
+def _with_structures(task: Task) -> Task:
+    """A task of masks with its structures as classes.
+
+    Raises:
+        UsageError: There are none, or the classes are others.
+    """
+    if task.masks is None or task.classes not in ((), task.masks.names):
+        raise UsageError(
+            f"The task {task.name!r} of kind segment needs its structures in masks.structures, and classes: []",
+            seen={"classes": task.classes, "structures": task.masks and task.masks.names},
+            fix="For example masks: {structures: {liver: [1, 2], tumour: [2]}}",
+        )
+    return task.model_copy(update={"classes": task.masks.names})
 
 
 def task_named(name: str, *, size: int | None = None) -> Task:
@@ -153,7 +182,8 @@ def resolved_task(task: Task, shards: ShardSet) -> Task:
 def how_to_prepare(task: Task, out: Path | str = "OUT") -> str:
     """The command that makes a set for a task, and what it takes."""
     if task.prepare is None:
-        return f"Make it with: radnet shards build ARCHIVE {out} (it needs the label {task.label!r})"
+        needs = "masks" if task.kind == "segment" else f"the label {task.label!r}"
+        return f"Make it with: radnet shards build ARCHIVE {out} (it needs {needs})"
     return f"Make it with: radnet task prepare {task.name} SOURCE {out}, where SOURCE is {task.prepare.source}"
 
 
@@ -188,6 +218,8 @@ def _serves(path: Path, task: Task) -> bool:
         return bool(about.get("task") == task.name)
     if not task.classes:
         return False
+    if task.kind == "segment":
+        return bool(pq.read_table(path / manifest.index.file, columns=[MASK])[MASK].is_valid().to_numpy().any())
     return {task.column_of(name) for name in task.classes} <= names if task.kind == "multi" else task.label in names
 
 
@@ -274,6 +306,11 @@ def task_items(task: Task, shards: ShardSet, needs: Sequence[str] = ("train", "t
 def _targets(task: Task, shards: ShardSet) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Target of every slice of a set, and which slices have one."""
     index = shards.index
+    if task.kind == "segment":
+        there = index[MASK].notna().to_numpy()
+        if not there.any():
+            raise UsageError(f"The set {shards.path} has no masks", fix=how_to_prepare(task))
+        return np.zeros(len(index), np.int64), there
     columns = [task.column_of(name) for name in task.classes] if task.kind == "multi" else [task.label]
     missing = [column for column in columns if column not in index.columns]
     if missing:

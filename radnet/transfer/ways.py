@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from radnet.errors import UsageError
 from radnet.models import LoadedModel
 from radnet.shards import ShardSet
 from radnet.transfer.conditions import applies, under
@@ -22,6 +23,8 @@ from radnet.transfer.contract import (
 )
 from radnet.transfer.features import features_of
 from radnet.transfer.protocols import Protocol
+from radnet.transfer.segmentation.protocol import SegmentProtocol
+from radnet.transfer.segmentation.volumes import VolumeSplit, find_volumes
 from radnet.transfer.tasks import Task, TaskItems
 
 if TYPE_CHECKING:
@@ -50,12 +53,27 @@ def protocol_result(
         protocol: The protocol, of either sort.
         settings: Seed, condition, device, cache and the like.
     """
+    _require_kind(task, protocol)
     sides = {"train": train, "val": items.side("val"), "test": items.side("test")}
     if isinstance(protocol, FeatureProtocol):
         return _from_features(model, task, shards, items, sides, protocol, settings)
     if isinstance(protocol, ModelProtocol):
         return _from_slices(model, task, shards, items, sides, protocol, settings)
     raise TypeError(f"{type(protocol).__name__} is neither a FeatureProtocol nor a ModelProtocol")
+
+
+def _require_kind(task: Task, protocol: Protocol) -> None:
+    """Refuse masks with a protocol for labels, and labels with the one for masks.
+
+    Raises:
+        UsageError: They do not go together.
+    """
+    if (task.kind == "segment") != isinstance(protocol, SegmentProtocol):
+        raise UsageError(
+            f"The protocol {protocol.name!r} is not for a task of kind {task.kind!r}",
+            seen=task.name,
+            fix="Use protocol=segment for tasks of kind segment and another one for the rest",
+        )
 
 
 def _from_features(
@@ -114,6 +132,9 @@ def _from_slices(
     def side(split: str) -> SliceSplit:
         seen, view = under(settings.condition, split, shards, task.view(model.mean, model.std), seed=settings.seed)
         chosen = sides[split]
+        if task.masks is not None:
+            volumes = find_volumes(shards, items.rows[chosen], task.masks)
+            return VolumeSplit.of(seen, volumes, task.masks, view)
         return SliceSplit(seen, items.rows[chosen], items.target[chosen], items.patients[chosen], view)
 
     return protocol.fit_predict(

@@ -85,7 +85,6 @@ def test_reading_says_nothing(
     [
         ({"Modality": "MR"}, "modality"),
         ({"Modality": "RTDOSE"}, "modality"),
-        ({"Modality": "SEG", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"}, "modality"),
         ({"Modality": None}, "unreadable"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "secondary_capture"),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, "secondary_capture"),

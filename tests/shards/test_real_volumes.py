@@ -89,7 +89,8 @@ def test_nothing_is_lost_and_nobody_is_split(real: RealSet) -> None:
     assert totals.patients == table["patient_key"].nunique() == len({*real.patients.values()}) + len(DICOM_SERIES)
     assert real.shards.manifest.synthetic == "none"
     reasons = pd.read_parquet(real.shards.path / real.shards.manifest.rejects.file)["reason"]
-    assert set(reasons) <= {"looks_like_mask", "modality", "not_an_image", "metadata", "repeat", "duplicate_file"}
+    of_masks = {"mask", "mask_ambiguous", "looks_like_mask"}
+    assert set(reasons) <= {*of_masks, "not_an_image", "metadata", "repeat", "duplicate_file"}
 
 
 @pytest.mark.filterwarnings("ignore:The value length")

@@ -12,13 +12,16 @@ _HERE = "radnet.transfer.prepare"
 CONVERTERS: Mapping[str, str] = MappingProxyType(
     {
         "body_region": f"{_HERE}.body_region:BodyRegion",
+        "brats": f"{_HERE}.brats:Brats",
         "chestxray14": f"{_HERE}.chestxray14:ChestXray14",
         "cifar10": f"{_HERE}.cifar10:Cifar10",
         "covid_ct": f"{_HERE}.covid_ct:CovidCt",
         "head_hemorrhage": f"{_HERE}.head_hemorrhage:HeadHemorrhage",
         "imagenet": f"{_HERE}.imagenet:ImageNet",
         "images": f"{_HERE}.csv_images:Images",
+        "lits": f"{_HERE}.lits:Lits",
         "medmnist": f"{_HERE}.medmnist:MedMnist",
+        "volumes": f"{_HERE}.volumes:Volumes",
     }
 )
 """Name -> module and class, imported when it is asked for."""
