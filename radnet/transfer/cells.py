@@ -24,10 +24,18 @@ from radnet.records import (
     current_environment,
 )
 from radnet.shards import ShardSet
+from radnet.transfer.contract import (
+    FeatureProtocol,
+    FeatureRows,
+    FeatureSplit,
+    ModelProtocol,
+    ProtocolResult,
+    SliceSplit,
+)
 from radnet.transfer.features import features_of
 from radnet.transfer.metrics import METRICS
 from radnet.transfer.predictions import read_known, write_predictions
-from radnet.transfer.protocols import FeatureSplit, Protocol
+from radnet.transfer.protocols import Protocol
 from radnet.transfer.statistics import patient_bootstrap
 from radnet.transfer.tasks import Task, TaskItems
 
@@ -136,7 +144,10 @@ def compute_cell(name: ModelName, column: Column) -> Cell:
         if known is not None and known[0].selected.get(RESAMPLES) == column.settings.resamples:
             say(f"{where}: there already ({identity['cell']})")
             return Cell(*known)
-    scores, selected = _scores(model, column)
+    result = protocol_result(model, column)
+    scores, selected = result.scores, dict(result.selected)
+    if result.curve:
+        selected["curve"] = [point.as_json() for point in result.curve]
     metrics, undefined = _metrics(column, scores)
     if undefined:
         selected["undefined_metrics"] = undefined
@@ -159,8 +170,16 @@ def compute_cell(name: ModelName, column: Column) -> Cell:
     return Cell(record, scores)
 
 
-def _scores(model: LoadedModel, column: Column) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Class scores of the test items, and what the protocol chose on the way."""
+def protocol_result(model: LoadedModel, column: Column) -> ProtocolResult:
+    """What the protocol says about the test items, by way of the cached features or of the slices themselves."""
+    if isinstance(column.protocol, ModelProtocol):
+        return _from_slices(model, column, column.protocol)
+    if isinstance(column.protocol, FeatureProtocol):
+        return _from_features(model, column, column.protocol)
+    raise TypeError(f"{type(column.protocol).__name__} is neither a FeatureProtocol nor a ModelProtocol")
+
+
+def _from_features(model: LoadedModel, column: Column, protocol: FeatureProtocol) -> ProtocolResult:
     features = features_of(
         model,
         column.shards,
@@ -173,18 +192,39 @@ def _scores(model: LoadedModel, column: Column) -> tuple[NDArray[np.float64], di
     items = column.items
 
     def side(positions: NDArray[np.int64]) -> FeatureSplit:
-        chosen = np.asarray(features[items.rows[positions]])
-        return FeatureSplit(chosen, items.target[positions], items.patients[positions])
+        rows = FeatureRows(features, items.rows[positions])
+        return FeatureSplit(rows, items.target[positions], items.patients[positions])
 
-    result = column.protocol.fit_predict(
+    return protocol.fit_predict(
         side(column.train),
         side(items.side("val")),
-        np.asarray(features[items.rows[items.side("test")]]),
+        FeatureRows(features, items.rows[items.side("test")]),
         classes=len(column.task.classes),
         metric=column.task.metric,
         seed=column.settings.seed,
     )
-    return result.scores, dict(result.selected)
+
+
+def _from_slices(model: LoadedModel, column: Column, protocol: ModelProtocol) -> ProtocolResult:
+    items = column.items
+    view = column.task.view(model.mean, model.std)
+
+    def side(positions: NDArray[np.int64]) -> SliceSplit:
+        return SliceSplit(
+            column.shards, items.rows[positions], items.target[positions], items.patients[positions], view
+        )
+
+    return protocol.fit_predict(
+        model,
+        side(column.train),
+        side(items.side("val")),
+        side(items.side("test")),
+        classes=len(column.task.classes),
+        metric=column.task.metric,
+        seed=column.settings.seed,
+        device=torch.device(column.settings.device),
+        workers=column.settings.workers,
+    )
 
 
 def _metrics(column: Column, scores: NDArray[np.float64]) -> tuple[dict[str, Interval], dict[str, str]]:

@@ -1,44 +1,85 @@
-"""What a protocol on frozen features takes and gives back, and what every protocol has in common.
+"""What a protocol takes and gives back, and what every protocol has in common.
 
-Shape legend: N items, D feature dimensions, K classes.
+There are two sorts. A `FeatureProtocol` (kNN, linear probe) works on frozen features that were extracted once for all
+protocols. A `ModelProtocol` (finetuning, segmentation) trains the model itself and therefore gets slices and views.
+
+Shape legend: N items, U units, D feature dimensions, K classes.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from radnet.errors import RadnetError, UsageError
+from radnet.errors import UsageError
 from radnet.hashing import settings_hash
+from radnet.models import LoadedModel
+from radnet.transfer.splits import FeatureRows, Features, FeatureSplit, SliceSplit, blocks, check_features
+
+__all__ = [
+    "EpochPoint",
+    "FeatureProtocol",
+    "FeatureRows",
+    "FeatureSplit",
+    "Features",
+    "ModelProtocol",
+    "Protocol",
+    "ProtocolResult",
+    "SliceSplit",
+    "UnitValues",
+    "blocks",
+    "check_features",
+    "check_inputs",
+    "missing_classes",
+]
 
 
 @dataclass(frozen=True)
-class FeatureSplit:
-    """Features of one split with their labels.
+class EpochPoint:
+    """What was seen at the end of one epoch of a training.
 
     Attributes:
-        features: float32, shape (N, D), finite.
-        target: Class number of each item, int64, shape (N,).
-        patients: Patient key of each item, text, shape (N,).
+        epoch: Number of the epoch, from 0.
+        steps: Optimizer steps so far.
+        train_loss: Mean loss of the epoch's steps.
+        val: Metric name -> its value on the validation split; NaN becomes None in records.
     """
 
-    features: NDArray[np.float32]
-    target: NDArray[np.int64]
+    epoch: int
+    steps: int
+    train_loss: float
+    val: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        numbers = {name: value if np.isfinite(value) else None for name, value in self.val.items()}
+        loss = self.train_loss if np.isfinite(self.train_loss) else None
+        return {"epoch": self.epoch, "steps": self.steps, "train_loss": loss, "val": numbers}
+
+
+@dataclass(frozen=True)
+class UnitValues:
+    """Metrics that are measured on whole units of the test set (volumes), not computed from scores of items.
+
+    Attributes:
+        keys: Key of each unit, text, (U,).
+        patients: Patient of each unit, text, (U,).
+        values: Metric name -> value of each unit, float64, (U,); NaN where it is undefined, which is left out of the
+            mean. Higher is better where a task ranks by it.
+    """
+
+    keys: NDArray[np.str_]
     patients: NDArray[np.str_]
+    values: Mapping[str, NDArray[np.float64]]
 
     def __post_init__(self) -> None:
-        check_features(self.features)
-        if self.target.shape != (len(self.features),) or self.target.dtype != np.int64:
-            raise ValueError(f"target must be int64 of shape (N,), not {self.target.dtype} of {self.target.shape}")
-        if self.patients.shape != self.target.shape or self.patients.dtype.kind != "U":
-            raise ValueError(f"patients must be text of shape (N,), not {self.patients.dtype} {self.patients.shape}")
-        if len(self.target) and self.target.min() < 0:
-            raise ValueError("target holds a negative class number")
-
-    def __len__(self) -> int:
-        return len(self.target)
+        for name, value in {"patients": self.patients, **self.values}.items():
+            if value.shape != self.keys.shape:
+                raise ValueError(f"{name} has the shape {value.shape}, the units {self.keys.shape}")
 
 
 @dataclass(frozen=True)
@@ -46,17 +87,25 @@ class ProtocolResult:
     """What a protocol says about the test items.
 
     Attributes:
-        scores: float64, shape (N, K); every row is a distribution over the classes.
+        scores: float64, shape (N, K). Single-label: every row is a distribution over the classes. Multi-label: every
+            value is a probability of its own. Shape (0, K) where `units` holds the outcome.
         selected: What was chosen or met on the way, as JSON values for the result record.
+        variants: Name -> other scores (N, K) of the same items that came out of the same pass (kNN with another k).
+            Their metrics are recorded as METRIC_NAME ("accuracy_k10") and never decide a rank.
+        curve: One point an epoch, of the training that gave the scores; empty where nothing was trained.
+        units: Metrics of whole volumes, for segmentation.
     """
 
     scores: NDArray[np.float64]
     selected: dict[str, Any]
+    variants: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    curve: tuple[EpochPoint, ...] = ()
+    units: UnitValues | None = None
 
 
 @dataclass(frozen=True)
 class Protocol(ABC):
-    """A way to turn frozen features into class scores; a subclass adds its settings as dataclass fields.
+    """A way to judge a model on a task; a subclass adds its settings as dataclass fields.
 
     Attributes:
         name: Name in records and on the command line.
@@ -87,12 +136,17 @@ class Protocol(ABC):
         """SHA-256 over name, revision and settings, 64 hex digits."""
         return settings_hash({"name": self.name, "revision": self.REVISION, "settings": self.settings()})
 
+
+@dataclass(frozen=True)
+class FeatureProtocol(Protocol):
+    """A way to turn frozen features into class scores."""
+
     @abstractmethod
     def fit_predict(
         self,
         train: FeatureSplit,
         val: FeatureSplit,
-        test_features: NDArray[np.float32],
+        test_features: Features,
         *,
         classes: int,
         metric: str,
@@ -103,7 +157,7 @@ class Protocol(ABC):
         Args:
             train: Items to learn from.
             val: Items to choose settings on; may be empty where nothing is chosen.
-            test_features: float32, shape (N, D).
+            test_features: float32, shape (N, D); may lie on disk.
             classes: Number of classes K of the task.
             metric: Name of the task's primary metric, by which choices are made.
             seed: Seed of everything random.
@@ -113,34 +167,53 @@ class Protocol(ABC):
         """
 
 
-def check_features(features: NDArray[np.float32]) -> None:
-    """Refuse features that are no finite float32 matrix.
+@dataclass(frozen=True)
+class ModelProtocol(Protocol):
+    """A way to judge a model by training it, or a part on top of it, on the slices themselves."""
 
-    Raises:
-        ValueError: Another dtype or number of axes.
-        RadnetError: A value is NaN or infinite.
-    """
-    if features.ndim != 2 or features.dtype != np.float32:
-        raise ValueError(f"features must be float32 of shape (N, D), not {features.dtype} of {features.shape}")
-    broken = int((~np.isfinite(features).all(1)).sum())
-    if broken:
-        raise RadnetError(
-            f"The backbone gives features that are NaN or infinite for {broken} of {len(features)} items",
-            fix="Check the weights (a diverged run?) and the precision of the feature extraction",
-        )
+    @abstractmethod
+    def fit_predict(
+        self,
+        model: LoadedModel,
+        train: SliceSplit,
+        val: SliceSplit,
+        test: SliceSplit,
+        *,
+        classes: int,
+        metric: str,
+        seed: int,
+        device: torch.device,
+        workers: int = 0,
+    ) -> ProtocolResult:
+        """Train on `train`, choose on `val`, score the test slices once.
+
+        Args:
+            model: Where training starts. It is left as it is: the protocol trains a copy of `model.backbone`.
+            train: Slices to learn from.
+            val: Slices to choose epochs and settings on.
+            test: Slices to score; a protocol never looks at their labels, except to score whole volumes at the end.
+            classes: Number of classes K of the task.
+            metric: Name of the task's primary metric, by which choices are made.
+            seed: Seed of everything random: order, augmentation, the head's weights, dropout.
+            device: Where to train.
+            workers: Loader processes; no result depends on them.
+
+        Returns:
+            Scores or unit values, with the validation curve of the training that gave them.
+
+        Raises:
+            RadnetError: The slices, labels or model cannot be used; the text says why.
+        """
 
 
-def check_inputs(train: FeatureSplit, val: FeatureSplit, test_features: NDArray[np.float32], classes: int) -> None:
+def check_inputs(train: FeatureSplit, val: FeatureSplit, test_features: Features, classes: int) -> None:
     """Refuse splits that do not fit each other.
 
     Raises:
-        UsageError: No training or test item, other feature dimensions, or a class number beyond `classes`.
+        UsageError: No training or test item, other feature dimensions, or labels that do not fit `classes`.
     """
     check_features(test_features)
-    if not len(train):
-        raise UsageError("The training split is empty", fix="Raise the fraction, or use a task with training items")
-    if not len(test_features):
-        raise UsageError("The test split is empty", fix="Use a task with test items")
+    check_sizes(len(train), len(test_features))
     dimensions = {
         name: features.shape[1]
         for name, features in (("train", train.features), ("val", val.features), ("test", test_features))
@@ -151,15 +224,52 @@ def check_inputs(train: FeatureSplit, val: FeatureSplit, test_features: NDArray[
             seen=dimensions,
             fix="Extract the features of all splits with the same model (remove the feature cache of this task)",
         )
-    for name, split in (("train", train), ("val", val)):
-        if len(split) and split.target.max() >= classes:
+    check_labels({"train": train.target, "val": val.target}, classes)
+
+
+def check_sizes(train: int, test: int) -> None:
+    """Refuse an empty training or test split.
+
+    Raises:
+        UsageError: One of them holds no item.
+    """
+    if not train:
+        raise UsageError("The training split is empty", fix="Raise the fraction, or use a task with training items")
+    if not test:
+        raise UsageError("The test split is empty", fix="Use a task with test items")
+
+
+def check_labels(targets: Mapping[str, NDArray[np.int64]], classes: int) -> None:
+    """Refuse labels of several splits that do not fit each other or the number of classes.
+
+    Raises:
+        UsageError: A class number beyond `classes`, another number of columns, or both forms of labels.
+    """
+    filled = {name: target for name, target in targets.items() if len(target)}
+    if len({target.ndim for target in filled.values()}) > 1:
+        raise UsageError(
+            "Some splits have one class an item and others several",
+            seen={name: target.shape for name, target in filled.items()},
+            fix="Prepare the task again",
+        )
+    for name, target in filled.items():
+        if target.ndim == 2 and target.shape[1] != classes:
+            raise UsageError(
+                f"The {name} split has labels of {target.shape[1]} classes, the task has {classes}",
+                fix="Prepare the task again",
+            )
+        if target.ndim == 1 and target.max() >= classes:
             raise UsageError(
                 f"The {name} split holds a class number beyond the task's {classes} classes",
-                seen=int(split.target.max()),
+                seen=int(target.max()),
                 fix="Prepare the task again",
             )
 
 
-def missing_classes(split: FeatureSplit, classes: int) -> list[int]:
+def missing_classes(split: FeatureSplit | SliceSplit, classes: int) -> list[int]:
     """Numbers of the classes of which the split holds no item."""
-    return sorted(set(range(classes)) - set(np.unique(split.target).tolist()))
+    target = split.target
+    if target is None or (target.ndim == 2 and not len(target)):
+        return list(range(classes))
+    present = np.flatnonzero(target.any(0)) if target.ndim == 2 else np.unique(target)
+    return sorted(set(range(classes)) - set(present.tolist()))

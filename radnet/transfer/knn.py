@@ -16,11 +16,18 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from radnet.errors import UsageError
-from radnet.transfer.contract import FeatureSplit, Protocol, ProtocolResult, check_inputs, missing_classes
+from radnet.transfer.contract import (
+    FeatureProtocol,
+    Features,
+    FeatureSplit,
+    ProtocolResult,
+    check_inputs,
+    missing_classes,
+)
 
 
 @dataclass(frozen=True)
-class KnnProtocol(Protocol):
+class KnnProtocol(FeatureProtocol):
     """The kNN protocol.
 
     Attributes:
@@ -48,7 +55,7 @@ class KnnProtocol(Protocol):
         self,
         train: FeatureSplit,
         val: FeatureSplit,
-        test_features: NDArray[np.float32],
+        test_features: Features,
         *,
         classes: int,
         metric: str,
@@ -56,7 +63,9 @@ class KnnProtocol(Protocol):
     ) -> ProtocolResult:
         """Score the test items by their nearest training items; `val`, `metric` and `seed` are not used."""
         check_inputs(train, val, test_features, classes)
-        similarity, neighbour = nearest(train.features, test_features, k=self.k, threads=self.threads)
+        similarity, neighbour = nearest(
+            np.asarray(train.features), np.asarray(test_features), k=self.k, threads=self.threads
+        )
         scores = vote(similarity, neighbour, train.target, classes=classes, temperature=self.temperature)
         selected: dict[str, Any] = {"k": int(neighbour.shape[1])}
         if neighbour.shape[1] < self.k:

@@ -25,7 +25,14 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from radnet.errors import RadnetError, UsageError, did_you_mean
-from radnet.transfer.contract import FeatureSplit, Protocol, ProtocolResult, check_inputs, missing_classes
+from radnet.transfer.contract import (
+    FeatureProtocol,
+    Features,
+    FeatureSplit,
+    ProtocolResult,
+    check_inputs,
+    missing_classes,
+)
 from radnet.transfer.metrics import METRICS
 
 STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 4))
@@ -33,7 +40,7 @@ STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 4))
 
 
 @dataclass(frozen=True)
-class LinearProtocol(Protocol):
+class LinearProtocol(FeatureProtocol):
     """The linear probe.
 
     Attributes:
@@ -62,7 +69,7 @@ class LinearProtocol(Protocol):
         self,
         train: FeatureSplit,
         val: FeatureSplit,
-        test_features: NDArray[np.float32],
+        test_features: Features,
         *,
         classes: int,
         metric: str,
@@ -102,14 +109,14 @@ class LinearProtocol(Protocol):
         self,
         train: FeatureSplit,
         val: FeatureSplit,
-        test_features: NDArray[np.float32],
+        test_features: Features,
         *,
         classes: int,
         metric: str,
     ) -> ProtocolResult:
         scaler = StandardScaler()
-        train_x = scaler.fit_transform(train.features.astype(np.float64))
-        val_x = scaler.transform(val.features.astype(np.float64))
+        train_x = scaler.fit_transform(np.asarray(train.features, dtype=np.float64))
+        val_x = scaler.transform(np.asarray(val.features, dtype=np.float64))
         model = LogisticRegression(max_iter=self.max_iter, tol=self.tolerance, warm_start=True)
         best: tuple[float, float, NDArray[np.float64], NDArray[np.float64]] | None = None
         val_by_strength: list[float] = []
@@ -128,7 +135,7 @@ class LinearProtocol(Protocol):
                 fix="Use a task with validation items of at least two classes, or metric=balanced_accuracy",
             )
         strength, value, model.coef_, model.intercept_ = best
-        scores = _scores(model, scaler.transform(test_features.astype(np.float64)), classes)
+        scores = _scores(model, scaler.transform(np.asarray(test_features, dtype=np.float64)), classes)
         selected: dict[str, Any] = {
             "C": strength,
             f"val_{metric}": value,

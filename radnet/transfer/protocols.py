@@ -1,15 +1,23 @@
-"""The registry of protocols on frozen features; a new one is one file and one line here."""
+"""The registry of protocols; a new one is one file and one line here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from radnet.errors import UsageError, did_you_mean
-from radnet.transfer.contract import FeatureSplit, Protocol, ProtocolResult
+from radnet.transfer.contract import FeatureProtocol, FeatureSplit, ModelProtocol, Protocol, ProtocolResult
 from radnet.transfer.knn import KnnProtocol
 from radnet.transfer.linear import LinearProtocol
 
-__all__ = ["PROTOCOLS", "FeatureSplit", "Protocol", "ProtocolResult", "build_protocol"]
+__all__ = [
+    "PROTOCOLS",
+    "FeatureProtocol",
+    "FeatureSplit",
+    "ModelProtocol",
+    "Protocol",
+    "ProtocolResult",
+    "build_protocol",
+]
 
 PROTOCOLS: Mapping[str, type[Protocol]] = MappingProxyType(
     {protocol.name: protocol for protocol in (KnnProtocol, LinearProtocol)}
