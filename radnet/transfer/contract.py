@@ -110,11 +110,14 @@ class Protocol(ABC):
     Attributes:
         name: Name in records and on the command line.
         REVISION: Raised when the same settings begin to give other numbers; part of the hash.
+        REPORTED_BESIDE: Settings that add to what is reported and change nothing of what decides a rank. They are no
+            part of the hash, so that results with and without them stay comparable.
         threads: Threads the computation may take. It changes no result, so it is no setting.
     """
 
     name: ClassVar[str]
     REVISION: ClassVar[int] = 1
+    REPORTED_BESIDE: ClassVar[tuple[str, ...]] = ()
 
     threads: int = field(default=1, kw_only=True)
 
@@ -124,17 +127,18 @@ class Protocol(ABC):
 
     @classmethod
     def setting_names(cls) -> tuple[str, ...]:
-        """Names of the settings that decide the result."""
+        """Names of the settings."""
         return tuple(entry.name for entry in fields(cls) if entry.name != "threads")
 
     def settings(self) -> dict[str, Any]:
-        """Every setting that decides the result, as JSON values."""
+        """Every setting, as JSON values."""
         values = {name: getattr(self, name) for name in self.setting_names()}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def hash(self) -> str:
-        """SHA-256 over name, revision and settings, 64 hex digits."""
-        return settings_hash({"name": self.name, "revision": self.REVISION, "settings": self.settings()})
+        """SHA-256 over name, revision and deciding settings, 64 hex digits."""
+        deciding = {name: value for name, value in self.settings().items() if name not in self.REPORTED_BESIDE}
+        return settings_hash({"name": self.name, "revision": self.REVISION, "settings": deciding})
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import faiss
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from radnet.errors import UsageError
-from radnet.transfer.contract import FeatureSplit
+from radnet.transfer import knn
+from radnet.transfer.contract import FeatureRows, FeatureSplit
 from radnet.transfer.knn import KnnProtocol, nearest, unit_length, vote
 
 
@@ -46,6 +49,7 @@ def test_scores_are_distributions() -> None:
     assert (result.scores >= 0).all()
     assert result.scores.sum(1) == pytest.approx(np.ones(60))
     assert result.selected == {"k": 20, "classes_missing_in_train": [3, 4]}
+    assert set(result.variants) == {"k10", "k100", "k200"}
 
 
 def test_k_beyond_the_training_items_takes_them_all_and_says_so() -> None:
@@ -113,7 +117,45 @@ def test_search_takes_no_more_threads_than_allowed(monkeypatch: pytest.MonkeyPat
     assert faiss.omp_get_max_threads() == before
 
 
-@pytest.mark.parametrize("wrong", [{"k": 0}, {"temperature": 0.0}, {"similarity": "dot"}, {"threads": 0}])
+def test_one_pass_gives_the_scores_of_every_k() -> None:
+    features, target = blobs(6)
+    train = split(features[:90], target[:90])
+    result = scores_of(KnnProtocol(k=5, more_k=(3, 5, 40)), train, features[90:])
+    assert list(result.variants) == ["k3", "k40"]
+    for k, scores in ((5, result.scores), (3, result.variants["k3"]), (40, result.variants["k40"])):
+        assert scores == pytest.approx(scores_of(KnnProtocol(k=k), train, features[90:]).scores)
+
+
+def test_several_labels_an_item_share_the_votes() -> None:
+    features, _ = blobs(7)
+    target = (np.random.default_rng(8).random((90, 4)) < 0.3).astype(np.int64)
+    train, test = split(features[:90], target), features[90:].astype(np.float32)
+    result = scores_of(KnnProtocol(k=6, temperature=0.2), train, test, classes=4)
+    similarity, neighbour = nearest(train.features, test, k=6)
+    for item in range(len(test)):
+        weight = np.exp(similarity[item].astype(float) / 0.2)
+        shares = sum(w * target[n] for w, n in zip(weight, neighbour[item], strict=True)) / weight.sum()
+        assert result.scores[item] == pytest.approx(shares)
+    assert vote(np.full((1, 2), -1.0, np.float32), np.full((1, 2), -1), target, classes=4, temperature=1).sum() == 0
+
+
+def test_searching_in_pieces_from_disk_finds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = blobs(9, items=500)[0].astype(np.float32)
+    np.save(tmp_path / "features.npy", features)
+    stored = np.load(tmp_path / "features.npy", mmap_mode="r")
+    rows = np.arange(0, 500, 2)
+    whole = nearest(features[rows], features[1::2], k=30)
+    for values in (8, 300, 801):  # one row, some rows, and a remainder
+        monkeypatch.setattr(knn, "BASE_VALUES", values)
+        monkeypatch.setattr(knn, "QUERY_VALUES", values)
+        pieces = nearest(FeatureRows(stored, rows), FeatureRows(stored, rows + 1), k=30)
+        assert pieces[0] == pytest.approx(whole[0], abs=1e-6)
+        assert (pieces[1] == whole[1]).mean() > 0.999, "equal but for ties in the last digit"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"k": 0}, {"more_k": (0,)}, {"temperature": 0.0}, {"similarity": "dot"}, {"threads": 0}]
+)
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         KnnProtocol(**wrong)
