@@ -1,42 +1,33 @@
-"""Linear probe: multinomial logistic regression on standardised frozen features.
+"""Linear probe: logistic regression on standardised frozen features.
 
+One class an item: multinomial. Several: one classifier a class against the rest, all with the same regularisation.
 The regularisation is chosen on the validation split by the task's primary metric; the test items are scored once,
 by the chosen model. The probe is not fitted again on train and validation together: the number of training items
 stays the one that the record states, and a task with a large validation split gains nothing that kNN does not have.
 
-The solver is scikit-learn's L-BFGS. Fits go from strong to weak regularisation, each from the weights of the one
-before, which gives the whole grid for the price of a few fits. At scikit-learn's tolerance (1e-4) the weakest
-regularisations stop before their optimum, near the fit before them: a mild early stopping, always the same for the
-same data.
+`radnet.transfer.logistic` says how the grid is fitted at the price of a few fits, on features that may be far larger
+than memory.
 
 Shape legend: N items, D feature dimensions, K classes.
 """
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from scipy.special import expit, softmax
 from threadpoolctl import threadpool_limits
 
 from radnet.errors import RadnetError, UsageError, did_you_mean
-from radnet.transfer.contract import (
-    FeatureProtocol,
-    Features,
-    FeatureSplit,
-    ProtocolResult,
-    check_inputs,
-    missing_classes,
-)
+from radnet.transfer.contract import FeatureProtocol, FeatureSplit, ProtocolResult, check_inputs, missing_classes
+from radnet.transfer.logistic import fit_path, logits_of
 from radnet.transfer.metrics import METRICS
+from radnet.transfer.splits import Features
 
-STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 4))
-"""Default grid of C: inverse regularisation, from strong to weak."""
+STRENGTHS = tuple(10.0**exponent for exponent in np.linspace(-6, 3, 13).tolist())
+"""Default grid of C: inverse regularisation, from strong to weak, four values in three decades."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +37,11 @@ class LinearProtocol(FeatureProtocol):
     Attributes:
         C: Grid of inverse regularisation strengths (scikit-learn's `C`), kept in ascending order.
         max_iter: Most L-BFGS iterations of one fit; a fit that needs more is counted in `selected`.
-        tolerance: Largest gradient component at which a fit counts as converged.
+        tolerance: Largest component of the preconditioned gradient at which a fit counts as converged.
     """
 
     name: ClassVar[str] = "linear"
+    REVISION: ClassVar[int] = 2  # 2: fits go to their optimum instead of stopping on the way
 
     C: tuple[float, ...] = STRENGTHS
     max_iter: int = 1000
@@ -63,7 +55,7 @@ class LinearProtocol(FeatureProtocol):
             raise UsageError("max_iter must be at least 1", seen=self.max_iter, fix="Set max_iter to 1000")
         if not self.tolerance > 0:
             raise UsageError("tolerance must be positive", seen=self.tolerance, fix="Set tolerance to 0.0001")
-        object.__setattr__(self, "C", tuple(sorted({float(c) for c in self.C})))
+        object.__setattr__(self, "C", tuple(sorted({float(f"{c:.6g}") for c in self.C})))
 
     def fit_predict(
         self,
@@ -96,74 +88,96 @@ class LinearProtocol(FeatureProtocol):
                 "The linear probe chooses its regularisation on the validation split, which is empty",
                 fix="Build the set with other --split-fractions, or use protocol=knn, which chooses nothing",
             )
-        if len(np.unique(train.target)) < 2:
-            raise RadnetError(
-                "The training split holds items of one class only, so no linear probe can be fitted",
-                seen=int(train.target[0]),
-                fix="Raise the fraction, or use another seed for the subset",
-            )
         with threadpool_limits(limits=self.threads):
-            return self._fit_predict(train, val, test_features, classes=classes, metric=metric)
+            return self._fit_predict(train, val, test_features, Columns.of(train, classes), metric)
 
     def _fit_predict(
-        self,
-        train: FeatureSplit,
-        val: FeatureSplit,
-        test_features: Features,
-        *,
-        classes: int,
-        metric: str,
+        self, train: FeatureSplit, val: FeatureSplit, test_features: Features, columns: "Columns", metric: str
     ) -> ProtocolResult:
-        scaler = StandardScaler()
-        train_x = scaler.fit_transform(np.asarray(train.features, dtype=np.float64))
-        val_x = scaler.transform(np.asarray(val.features, dtype=np.float64))
-        model = LogisticRegression(max_iter=self.max_iter, tol=self.tolerance, warm_start=True)
-        best: tuple[float, float, NDArray[np.float64], NDArray[np.float64]] | None = None
-        val_by_strength: list[float] = []
-        not_converged: list[float] = []
-        for strength in self.C:
-            model.set_params(C=strength)
-            if not _fit(model, train_x, train.target):
-                not_converged.append(strength)
-            value = METRICS[metric](val.target, _scores(model, val_x, classes))
-            val_by_strength.append(value)
-            if best is None or value > best[1]:
-                best = (strength, value, model.coef_.copy(), model.intercept_.copy())
-        if best is None or not math.isfinite(best[1]):
+        standardise, fits = fit_path(
+            train.features,
+            columns.truth,
+            strengths=self.C,
+            exclusive=columns.exclusive,
+            max_iter=self.max_iter,
+            tolerance=self.tolerance,
+        )
+        val_logits = logits_of(val.features, standardise, [fit.weights for fit in fits])
+        values = [METRICS[metric](val.target, columns.scores(logits)) for logits in val_logits]
+        if not math.isfinite(values[0]):
             raise RadnetError(
                 f"The metric {metric!r} is undefined on the validation split (does it hold one class only?)",
                 fix="Use a task with validation items of at least two classes, or metric=balanced_accuracy",
             )
-        strength, value, model.coef_, model.intercept_ = best
-        scores = _scores(model, scaler.transform(np.asarray(test_features, dtype=np.float64)), classes)
+        best = int(np.argmax(values))  # the first of equal ones: the strongest regularisation
+        scores = columns.scores(logits_of(test_features, standardise, [fits[best].weights])[0])
         selected: dict[str, Any] = {
-            "C": strength,
-            f"val_{metric}": value,
-            "val_by_C": dict(zip([f"{c:g}" for c in self.C], val_by_strength, strict=True)),
-            "not_converged": not_converged,
+            "C": self.C[best],
+            f"val_{metric}": values[best],
+            "val_by_C": dict(zip([f"{c:g}" for c in self.C], values, strict=True)),
+            "not_converged": [fit.strength for fit in fits if not fit.converged],
         }
         for name, split in (("train", train), ("val", val)):
-            if missing := missing_classes(split, classes):
+            if missing := missing_classes(split, columns.classes):
                 selected[f"classes_missing_in_{name}"] = missing
         return ProtocolResult(scores, selected)
 
 
-def _fit(model: LogisticRegression, features: NDArray[np.float64], target: NDArray[np.int64]) -> bool:
-    """Fit in place; whether the solver converged. Other warnings are passed on."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(features, target)
-    converged = True
-    for warning in caught:
-        if issubclass(warning.category, ConvergenceWarning):
-            converged = False
+@dataclass(frozen=True)
+class Columns:
+    """Which classes a classifier learns to tell apart, and how its logits become scores.
+
+    Attributes:
+        truth: 0 and 1 of each column of weights, int64, (N, C).
+        exclusive: Whether the columns are classes of which exactly one is right.
+        learned: Class number of each logit that becomes a score. One column for two exclusive classes: both.
+        always: Class numbers that every training item has (several labels an item only).
+        classes: Number of classes K.
+    """
+
+    truth: NDArray[np.int64]
+    exclusive: bool
+    learned: NDArray[np.int64]
+    always: NDArray[np.int64]
+    classes: int
+
+    @classmethod
+    def of(cls, train: FeatureSplit, classes: int) -> "Columns":
+        """Those that the training items make.
+
+        Raises:
+            RadnetError: No class can be told from another.
+        """
+        target, nobody = train.target, np.zeros(0, dtype=np.int64)
+        if train.multi_label:
+            share = target.mean(0)
+            learned = np.flatnonzero((share > 0) & (share < 1))
+            if not len(learned):
+                raise RadnetError(
+                    "No class is there in some training items and absent in others, so no probe can be fitted",
+                    seen={"items": len(train), "classes": classes},
+                    fix="Raise the fraction, or use another seed for the subset",
+                )
+            return cls(target[:, learned], False, learned, np.flatnonzero(share == 1), classes)
+        learned = np.unique(target)
+        if len(learned) < 2:
+            raise RadnetError(
+                "The training split holds items of one class only, so no linear probe can be fitted",
+                seen=int(target[0]),
+                fix="Raise the fraction, or use another seed for the subset",
+            )
+        if len(learned) == 2:
+            return cls((target == learned[1]).astype(np.int64)[:, None], False, learned, nobody, classes)
+        return cls((target[:, None] == learned).astype(np.int64), True, learned, nobody, classes)
+
+    def scores(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Class probabilities, float64, (N, K); 0 for a class that no training item has, 1 for one that all have."""
+        scores = np.zeros((len(logits), self.classes))
+        if self.exclusive:
+            scores[:, self.learned] = softmax(logits, axis=1)
+        elif len(self.learned) == logits.shape[1]:
+            scores[:, self.learned] = expit(logits)
+            scores[:, self.always] = 1
         else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return converged
-
-
-def _scores(model: LogisticRegression, features: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
-    """Class probabilities, float64, shape (N, K); 0 for a class that the model has not seen."""
-    scores = np.zeros((len(features), classes))
-    scores[:, model.classes_] = model.predict_proba(features)
-    return scores
+            scores[:, self.learned] = np.concatenate([expit(-logits), expit(logits)], axis=1)
+        return scores
