@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from radnet.pretrain.lars import LARS
 from radnet.pretrain.settings import OptimizerSettings
+from radnet.transfer.lars import LARS
 
 DECAYED = "decayed"
 """Key of a parameter group that says whether weight decay (and LARS's trust ratio) is for it."""

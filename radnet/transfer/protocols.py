@@ -6,8 +6,10 @@ from typing import Any
 
 from radnet.errors import UsageError, did_you_mean
 from radnet.transfer.contract import FeatureProtocol, FeatureSplit, ModelProtocol, Protocol, ProtocolResult
+from radnet.transfer.finetune import FinetuneProtocol
 from radnet.transfer.knn import KnnProtocol
 from radnet.transfer.linear import LinearProtocol
+from radnet.transfer.paper import PaperFinetuneProtocol, PaperLinearProtocol
 
 __all__ = [
     "PROTOCOLS",
@@ -20,7 +22,10 @@ __all__ = [
 ]
 
 PROTOCOLS: Mapping[str, type[Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (KnnProtocol, LinearProtocol)}
+    {
+        protocol.name: protocol
+        for protocol in (KnnProtocol, LinearProtocol, FinetuneProtocol, PaperFinetuneProtocol, PaperLinearProtocol)
+    }
 )
 """Every protocol by name."""
 
@@ -49,20 +54,31 @@ def build_protocol(name: str, settings: Mapping[str, Any] | None = None, *, thre
 
 
 def _like(default: Any, value: Any, key: str) -> Any:
-    """`value` as the type of `default`; whole numbers pass as float, a list or one number as tuple of floats."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    """`value` as the type of `default`; whole numbers pass as float, one number or text as a tuple of one."""
     if isinstance(default, tuple):
-        items = [value] if number else value
-        if isinstance(items, list | tuple) and all(
-            isinstance(item, int | float) and not isinstance(item, bool) for item in items
-        ):
-            return tuple(float(item) for item in items)
-    elif isinstance(default, float):
-        if number:
-            return float(value)
-    elif type(value) is type(default):
-        return value
-    wanted = {tuple: "a list of numbers", float: "a number", int: "a whole number", str: "text"}
-    raise UsageError(
-        f"The setting {key} must be {wanted[type(default)]}", seen=value, fix=f"The default is {default!r}"
-    )
+        items = value if isinstance(value, list | tuple) else [value]
+        kind = type(default[0]) if default else float
+        if all(_fits(item, kind) for item in items):
+            return tuple(kind(item) for item in items)
+        wanted = f"a list of {_WORDS[kind][1]}"
+    else:
+        kind = type(default)
+        if _fits(value, kind):
+            return kind(value)
+        wanted = _WORDS[kind][0]
+    raise UsageError(f"The setting {key} must be {wanted}", seen=value, fix=f"The default is {default!r}")
+
+
+_WORDS = {
+    float: ("a number", "numbers"),
+    int: ("a whole number", "whole numbers"),
+    str: ("text", "texts"),
+    bool: ("true or false", "true or false"),
+}
+
+
+def _fits(value: Any, kind: type) -> bool:
+    """Whether a value passes for a type: no number is a truth value, and whole numbers are numbers."""
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is kind

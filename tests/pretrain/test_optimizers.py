@@ -4,9 +4,9 @@ from torch import nn
 
 from radnet.configs import compose, validated
 from radnet.errors import UsageError
-from radnet.pretrain.lars import LARS
 from radnet.pretrain.optimizers import DECAYED, build_optimizer
 from radnet.pretrain.settings import PretrainSettings
+from radnet.transfer.lars import LARS
 
 
 def _settings(*overrides: str) -> PretrainSettings:

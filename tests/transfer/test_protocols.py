@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from radnet.errors import RadnetError, UsageError
-from radnet.transfer.protocols import PROTOCOLS, FeatureSplit, build_protocol
+from radnet.transfer.protocols import PROTOCOLS, FeatureProtocol, FeatureSplit, build_protocol
+
+ON_FEATURES = [name for name, kind in PROTOCOLS.items() if issubclass(kind, FeatureProtocol)]
 
 
 def three(seed: int = 0, *, classes: int = 3):
@@ -24,7 +26,7 @@ def run(protocol, train, val, test, **changes):
     )
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", ON_FEATURES)
 def test_learns_what_is_there_to_learn(name: str) -> None:
     train, val, test, target = three()
     result = run(build_protocol(name, {}), train, val, test)
@@ -35,7 +37,7 @@ def test_learns_what_is_there_to_learn(name: str) -> None:
     assert json.loads(json.dumps(result.selected)) == result.selected
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", ON_FEATURES)
 def test_same_input_same_output_and_input_untouched(name: str) -> None:
     train, val, test, _ = three(1)
     copies = [array.copy() for array in (train.features, val.features, test)]
@@ -46,7 +48,7 @@ def test_same_input_same_output_and_input_untouched(name: str) -> None:
         assert np.array_equal(array, copy)
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", ON_FEATURES)
 def test_empty_train_or_test_is_refused(name: str) -> None:
     train, val, test, _ = three(2)
     nobody = FeatureSplit(train.features[:0], train.target[:0], train.patients[:0])
@@ -74,7 +76,7 @@ def test_threads_are_no_setting(name: str) -> None:
         build_protocol(name, {"threads": 2})
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", ON_FEATURES)
 def test_features_that_are_not_finite_are_refused(name: str) -> None:
     train, val, test, _ = three(3)
     broken = test.copy()
@@ -91,7 +93,12 @@ def test_hashes_differ_between_protocols_and_settings() -> None:
     assert len(hashes) == 4
     # The golden value: when it changes, no new result can be compared with an old one.
     assert build_protocol("knn").hash().startswith("d315cce91f80ee9b")
-    assert build_protocol("linear").hash().startswith("479768159b2eefe1")
+    assert build_protocol("linear").hash().startswith("53a561079bacc0c0")
+
+
+def test_what_is_only_reported_beside_the_result_keeps_it_comparable() -> None:
+    assert build_protocol("knn", {"more_k": [50]}).hash() == build_protocol("knn").hash()
+    assert build_protocol("knn", {"more_k": [50]}).settings()["more_k"] == [50]
 
 
 def test_order_and_form_of_the_grid_do_not_matter() -> None:
@@ -104,7 +111,15 @@ def test_order_and_form_of_the_grid_do_not_matter() -> None:
     ("name", "settings", "says"),
     [
         ("kn", {}, "Did you mean knn"),
-        ("finetuning", {}, "Known: knn, linear"),
+        ("finetuning", {}, "Did you mean finetune"),
+        ("finetune", {"epochs": 2.5}, "a whole number"),
+        ("finetune", {"lr": []}, "lr must be positive"),
+        ("finetune", {"layer_decay": 0}, "layer_decay"),
+        ("finetune", {"crop_scale": [0.5]}, "a range"),
+        ("finetune", {"crop_scale": [0.9, 0.5]}, "a rising range"),
+        ("knn", {"more_k": [10.5]}, "a list of whole numbers"),
+        ("paper-finetune", {"cell": "R1"}, "Did you mean R"),
+        ("paper-finetune", {"epochs": -1}, "at least 0"),
         ("knn", {"temprature": 0.1}, "Did you mean temperature"),
         ("knn", {"k": 2.5}, "a whole number"),
         ("knn", {"k": True}, "a whole number"),
@@ -129,6 +144,7 @@ def test_wrong_names_and_values_say_what_would_be_right(name: str, settings: dic
         {"target": np.zeros(2, dtype=np.int64)},
         {"target": np.zeros(3, dtype=np.int32)},
         {"target": np.array([0, -1, 0])},
+        {"target": np.array([[0, 1], [2, 0], [0, 0]])},
         {"patients": np.array(["a", "b"])},
         {"patients": np.array([1, 2, 3])},
     ],
@@ -142,3 +158,13 @@ def test_split_refuses_arrays_that_do_not_fit(change: dict[str, np.ndarray]) -> 
     assert len(FeatureSplit(**good)) == 3
     with pytest.raises(ValueError, match=r"features|target|patients"):
         FeatureSplit(**(good | change))
+
+
+def test_labels_of_both_forms_and_of_other_classes_are_refused() -> None:
+    train, val, test, _ = three(4)
+    findings = np.zeros((60, 3), dtype=np.int64)
+    with pytest.raises(UsageError, match="one class an item and others several"):
+        run(build_protocol("knn"), FeatureSplit(train.features, findings, train.patients), val, test)
+    wide = FeatureSplit(train.features, np.zeros((60, 4), dtype=np.int64), train.patients)
+    with pytest.raises(UsageError, match="labels of 4 classes, the task has 3"):
+        run(build_protocol("knn"), wide, wide, test)

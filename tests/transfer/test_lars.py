@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from radnet.pretrain.lars import LARS
+from radnet.transfer.lars import LARS
 
 
 def _slow_lars(
