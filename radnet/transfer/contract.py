@@ -145,11 +145,6 @@ class Protocol(ABC):
 class FeatureProtocol(Protocol):
     """A way to turn frozen features into class scores."""
 
-
-@dataclass(frozen=True)
-class FeatureProtocol(Protocol):
-    """A way to turn frozen features into class scores."""
-
     @abstractmethod
     def fit_predict(
         self,

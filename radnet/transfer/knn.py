@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from radnet.errors import UsageError
-from radnet.transfer.contract import (
-    FeatureProtocol,
-    Features,
-    FeatureSplit,
-    ProtocolResult,
-    check_inputs,
-    missing_classes,
-)
+from radnet.transfer.contract import FeatureProtocol, FeatureSplit, ProtocolResult, check_inputs, missing_classes
+from radnet.transfer.splits import Features, blocks
+
+BASE_VALUES = 1 << 23
+"""Values of training features that are searched at once: 32 MiB, so that sets larger than memory can be searched."""
+QUERY_VALUES = 1 << 21
+VOTE_VALUES = 1 << 22
+"""Votes (items x neighbours x classes) that are counted at once for several labels an item."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,14 @@ class KnnProtocol(FeatureProtocol):
             The scores with `k` neighbours; those with each other number K of `more_k` are the variant "kK".
         """
         check_inputs(train, val, test_features, classes)
-        similarity, neighbour = nearest(
-            np.asarray(train.features), np.asarray(test_features), k=self.k, threads=self.threads
-        )
-        scores = vote(similarity, neighbour, train.target, classes=classes, temperature=self.temperature)
-        selected: dict[str, Any] = {"k": int(neighbour.shape[1])}
+        largest = max((self.k, *self.more_k))
+        similarity, neighbour = nearest(train.features, test_features, k=largest, threads=self.threads)
+
+        def scores(k: int) -> NDArray[np.float64]:
+            chosen, temperature = (similarity[:, :k], neighbour[:, :k]), self.temperature
+            return vote(*chosen, train.target, classes=classes, temperature=temperature)
+
+        selected: dict[str, Any] = {"k": min(self.k, neighbour.shape[1])}
         if neighbour.shape[1] < self.k:
             selected["k_asked"] = self.k
         if missing := missing_classes(train, classes):

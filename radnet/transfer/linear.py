@@ -21,14 +21,8 @@ from scipy.special import expit, softmax
 from threadpoolctl import threadpool_limits
 
 from radnet.errors import RadnetError, UsageError, did_you_mean
-from radnet.transfer.contract import (
-    FeatureProtocol,
-    Features,
-    FeatureSplit,
-    ProtocolResult,
-    check_inputs,
-    missing_classes,
-)
+from radnet.transfer.contract import FeatureProtocol, FeatureSplit, ProtocolResult, check_inputs, missing_classes
+from radnet.transfer.logistic import fit_path, logits_of
 from radnet.transfer.metrics import METRICS
 from radnet.transfer.splits import Features
 
@@ -98,36 +92,25 @@ class LinearProtocol(FeatureProtocol):
             return self._fit_predict(train, val, test_features, Columns.of(train, classes), metric)
 
     def _fit_predict(
-        self,
-        train: FeatureSplit,
-        val: FeatureSplit,
-        test_features: Features,
-        *,
-        classes: int,
-        metric: str,
+        self, train: FeatureSplit, val: FeatureSplit, test_features: Features, columns: "Columns", metric: str
     ) -> ProtocolResult:
-        scaler = StandardScaler()
-        train_x = scaler.fit_transform(np.asarray(train.features, dtype=np.float64))
-        val_x = scaler.transform(np.asarray(val.features, dtype=np.float64))
-        model = LogisticRegression(max_iter=self.max_iter, tol=self.tolerance, warm_start=True)
-        best: tuple[float, float, NDArray[np.float64], NDArray[np.float64]] | None = None
-        val_by_strength: list[float] = []
-        not_converged: list[float] = []
-        for strength in self.C:
-            model.set_params(C=strength)
-            if not _fit(model, train_x, train.target):
-                not_converged.append(strength)
-            value = METRICS[metric](val.target, _scores(model, val_x, classes))
-            val_by_strength.append(value)
-            if best is None or value > best[1]:
-                best = (strength, value, model.coef_.copy(), model.intercept_.copy())
-        if best is None or not math.isfinite(best[1]):
+        standardise, fits = fit_path(
+            train.features,
+            columns.truth,
+            strengths=self.C,
+            exclusive=columns.exclusive,
+            max_iter=self.max_iter,
+            tolerance=self.tolerance,
+        )
+        val_logits = logits_of(val.features, standardise, [fit.weights for fit in fits])
+        values = [METRICS[metric](val.target, columns.scores(logits)) for logits in val_logits]
+        if not math.isfinite(values[0]):
             raise RadnetError(
                 f"The metric {metric!r} is undefined on the validation split (does it hold one class only?)",
                 fix="Use a task with validation items of at least two classes, or metric=balanced_accuracy",
             )
-        strength, value, model.coef_, model.intercept_ = best
-        scores = _scores(model, scaler.transform(np.asarray(test_features, dtype=np.float64)), classes)
+        best = int(np.argmax(values))  # the first of equal ones: the strongest regularisation
+        scores = columns.scores(logits_of(test_features, standardise, [fits[best].weights])[0])
         selected: dict[str, Any] = {
             "C": self.C[best],
             f"val_{metric}": values[best],

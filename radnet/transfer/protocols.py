@@ -6,9 +6,10 @@ from typing import Any
 
 from radnet.errors import UsageError, did_you_mean
 from radnet.transfer.contract import FeatureProtocol, FeatureSplit, ModelProtocol, Protocol, ProtocolResult
+from radnet.transfer.finetune import FinetuneProtocol
 from radnet.transfer.knn import KnnProtocol
 from radnet.transfer.linear import LinearProtocol
-from radnet.transfer.segmentation.protocol import SegmentProtocol
+from radnet.transfer.paper import PaperFinetuneProtocol, PaperLinearProtocol
 
 __all__ = [
     "PROTOCOLS",
@@ -21,7 +22,10 @@ __all__ = [
 ]
 
 PROTOCOLS: Mapping[str, type[Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (KnnProtocol, LinearProtocol, SegmentProtocol)}
+    {
+        protocol.name: protocol
+        for protocol in (KnnProtocol, LinearProtocol, FinetuneProtocol, PaperFinetuneProtocol, PaperLinearProtocol)
+    }
 )
 """Every protocol by name."""
 

@@ -17,8 +17,8 @@ from radnet.errors import RadnetError
 from radnet.shards import ShardSet
 from radnet.views.recipe import ViewRecipe
 
-BLOCK_VALUES = 1 << 22
-"""Feature values that are brought to memory at once: 16 MiB of float32."""
+BLOCK_VALUES = 1 << 20
+"""Feature values that are brought to memory at once: 4 MiB of float32, a few times that while they are worked on."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ Features = NDArray[np.float32] | FeatureRows
 """float32, (N, D): in memory, or on disk until they are read."""
 
 
-def blocks(features: Features, values: int = BLOCK_VALUES) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """The features piece by piece, in order: (positions, float32 (n, D)), of about `values` numbers each."""
-    step = max(1, values // max(1, features.shape[1]))
+def blocks(features: Features, values: int | None = None) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """The features piece by piece, in order: (positions, float32 (n, D)), of at most about `values` numbers each."""
+    step = max(1, (BLOCK_VALUES if values is None else values) // max(1, features.shape[1]))
     for start in range(0, len(features), step):
         place = slice(start, min(start + step, len(features)))
         yield place, np.asarray(features[place])
