@@ -1,162 +1,71 @@
-"""The result record: one JSON file for one cell (model, task, protocol, fraction, seed) of a comparison.
+"""The result record: one JSON file for one cell (model, task, protocol, fraction, condition, seed) of a comparison.
 
 A record is all that the leaderboard knows. It is checked when it is made and when it is read, so a number that
 nobody can trace (an unnamed field, an interval the wrong way round, a hash of another cell) never reaches a table.
+Records of earlier versions are brought to this one when they are read (`radnet.record_versions`).
 """
 
 import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    JsonValue,
-    StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, FiniteFloat, JsonValue, StringConstraints, ValidationError, field_validator, model_validator
 
 import radnet
 from radnet.errors import UsageError
 from radnet.files import require_directory, write_atomically
 from radnet.hashing import settings_hash
+from radnet.record_parts import (
+    AnyDifference,
+    Condition,
+    Counts,
+    Curve,
+    Difference,
+    Environment,
+    Frozen,
+    Interval,
+    ModelCard,
+    Overlap,
+    ProtocolCard,
+    Resampled,
+    TaskCard,
+)
+from radnet.record_versions import SCHEMA_VERSION, UnreadableRecordError, content_of
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "BrokenRecord",
+    "Condition",
+    "Counts",
+    "Curve",
+    "Difference",
+    "Environment",
+    "Interval",
+    "ModelCard",
+    "Overlap",
+    "ProtocolCard",
+    "Resampled",
+    "ResultRecord",
+    "TaskCard",
+    "cell_hash",
+    "current_environment",
+    "read_record",
+    "read_records",
+    "record_path",
+    "scan_records",
+    "write_record",
+]
 
 CELL_HEX_DIGITS = 16
-PATH_SCHEMES = ("run", "local-dir")
-"""Schemes of a model's name that are followed by a path on somebody's machine."""
-
-Name = Annotated[str, StringConstraints(min_length=1)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
+READ_AGAIN = "Delete the file and evaluate its cell again, or move it out if it is no result record"
 
 
-class _Frozen(BaseModel):
-    """Immutable, and without room for a field that nobody declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, protected_namespaces=())
-
-
-class ModelCard(_Frozen):
-    """Which backbone was evaluated, and where its weights come from.
-
-    Attributes:
-        name: "run:…", "local-dir:…", "hf-hub:ORG/NAME", "timm:NAME" or "random:NAME". Of a path at most the last
-            two parts, so that no directory of somebody's machine enters a result.
-        arm: Side of the comparison the model stands on.
-        architecture: timm name of the architecture.
-        weights_sha256: SHA-256 of the weights, None when they could not be had.
-        pretraining: What the weights were pretrained on, in a few words ("ImageNet-1k", "none").
-        method: Pretraining method ("simclr", "dino", "mae", "supervised"), None when there was none.
-        parameters: Number of parameters of the backbone.
-        in_chans: Number of input channels.
-        synthetic: Whether it was pretrained on synthetic scans.
-    """
-
-    name: Name
-    arm: Literal["in-domain", "imagenet", "random", "other"]
-    architecture: Name
-    weights_sha256: Sha256 | None
-    pretraining: str
-    method: str | None
-    parameters: Count
-    in_chans: Annotated[int, Field(ge=1)]
-    synthetic: bool
-
-    @field_validator("name")
-    @classmethod
-    def _no_path_of_this_machine(cls, name: str) -> str:
-        scheme, _, rest = name.partition(":")
-        if scheme in PATH_SCHEMES and (rest.startswith("/") or "\\" in rest or len(PurePosixPath(rest).parts) > 2):
-            raise ValueError(f"keep at most the last two parts of a path, joined by '/', not {name!r}")
-        return name
-
-
-class TaskCard(_Frozen):
-    """Which labelled set was used.
-
-    Attributes:
-        name: Name of the task.
-        manifest_hash: Hash of the set's manifest; two results are comparable only when it is the same.
-        metric: Name of the primary metric, by which rows are ranked (higher is better).
-        classes: Names of the classes, in the order of their numbers.
-        synthetic: Whether the scans were made by the phantom.
-    """
-
-    name: Name
-    manifest_hash: Name
-    metric: Name
-    classes: tuple[str, ...]
-    synthetic: bool
-
-
-class ProtocolCard(_Frozen):
-    """How the model was evaluated.
-
-    Attributes:
-        name: Name of the protocol ("knn", "linear", …).
-        settings: Every setting that changes the result.
-        hash: Hash of name and settings; two results are comparable only when it is the same.
-    """
-
-    name: Name
-    settings: dict[str, JsonValue]
-    hash: Name
-
-
-class Interval(_Frozen):
-    """A value with its 95 % confidence interval.
-
-    Attributes:
-        value: The point estimate. A percentile interval need not hold it.
-        low: Lower end.
-        high: Upper end.
-        undefined: Share of the bootstrap resamples on which the statistic was undefined and which were left out.
-    """
-
-    value: FiniteFloat
-    low: FiniteFloat
-    high: FiniteFloat
-    undefined: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low ({self.low}) lies above high ({self.high})")
-        return self
-
-
-class Counts(_Frozen):
-    """How many items and patients stood on each side, after the fraction was taken."""
-
-    train_items: Count
-    val_items: Count
-    test_items: Count
-    train_patients: Count
-    val_patients: Count
-    test_patients: Count
-
-
-class Environment(_Frozen):
-    """Where the cell was computed: versions and machine in words, no host name, no path."""
-
-    radnet: str
-    python: str
-    torch: str
-    timm: str
-    platform: str
-    cpu_count: int
-    device: str
-
-
-class ResultRecord(_Frozen):
+class ResultRecord(Frozen):
     """One cell of a comparison.
 
     Attributes:
@@ -173,13 +82,19 @@ class ResultRecord(_Frozen):
         metrics: Metric name -> value with interval. Empty when unavailable, else it holds the task's metric.
         selected: What was chosen on the validation split (regularisation, epoch), and warnings met on the way.
         differences: Paired differences of this row to a reference ("balanced_accuracy vs timm:NAME"), or None.
-        predictions: Per-sample predictions, path relative to the record's directory, or None.
+        condition: What was done to the images, None for none. Since version 2, as all that follow unless noted.
+        per_class: Metric -> class -> value with interval; None where a class cannot be scored in this test set.
+        curves: Name ("train_loss", "val_balanced_accuracy") -> its course.
+        overlap: What is known of test images in the pretraining set, None when nobody asked.
+        resampled: The task's metric on resamples, for ranks; None when not kept.
+        undefined: Metric -> why it has no value on this test set.
+        predictions: Per-sample predictions, path relative to the record's directory, or None (version 1).
         environment: Where it ran.
         wall_time_s: Duration in seconds.
         cell: `cell_hash` of the fields it is made from; a record with another one is refused.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = SCHEMA_VERSION
     created: str
     status: Literal["done", "unavailable"]
     message: str = ""
@@ -191,7 +106,13 @@ class ResultRecord(_Frozen):
     counts: Counts | None
     metrics: dict[str, Interval]
     selected: dict[str, JsonValue] = Field(default_factory=dict)
-    differences: dict[str, Interval] | None = None
+    differences: dict[str, AnyDifference] | None = None
+    condition: Condition | None = None
+    per_class: dict[str, dict[str, Interval | None]] = Field(default_factory=dict)
+    curves: dict[str, Curve] = Field(default_factory=dict)
+    overlap: Overlap | None = None
+    resampled: Resampled | None = None
+    undefined: dict[str, str] = Field(default_factory=dict)
     predictions: str | None = None
     environment: Environment
     wall_time_s: Annotated[FiniteFloat, Field(ge=0)]
@@ -216,7 +137,7 @@ class ResultRecord(_Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.status == "unavailable":
-            if self.metrics or self.differences or self.counts is not None:
+            if self.metrics or self.per_class or self.differences or self.resampled or self.counts is not None:
                 raise ValueError("an unavailable record has no metrics, differences or counts")
             if not self.message.strip():
                 raise ValueError("an unavailable record needs a message: why, and how to mend it")
@@ -227,7 +148,10 @@ class ResultRecord(_Frozen):
                 raise ValueError("a finished record needs its counts")
             if self.task.metric not in self.metrics:
                 raise ValueError(f"the task's metric {self.task.metric!r} is not among {sorted(self.metrics)}")
-        expected = cell_hash(self.model, self.task, self.protocol, self.fraction, self.seed)
+        strangers = {name for classes in self.per_class.values() for name in classes} - set(self.task.classes)
+        if strangers:
+            raise ValueError(f"per_class names {sorted(strangers)}, which are no classes of the task")
+        expected = cell_hash(self.model, self.task, self.protocol, self.fraction, self.seed, self.condition)
         if self.cell != expected:
             raise ValueError(f"cell {self.cell} is not the hash of the record's content ({expected})")
         return self
@@ -250,14 +174,22 @@ def current_environment(device: str = "cpu") -> Environment:
     )
 
 
-def cell_hash(model: ModelCard, task: TaskCard, protocol: ProtocolCard, fraction: float, seed: int) -> str:
+def cell_hash(
+    model: ModelCard,
+    task: TaskCard,
+    protocol: ProtocolCard,
+    fraction: float,
+    seed: int,
+    condition: Condition | None = None,
+) -> str:
     """The identity of a cell: 16 hex digits of the SHA-256 over what decides its result.
 
     That is the weights (where there are none, the model's name), architecture and input channels, the task's name
-    and manifest, the protocol's name and hash, the fraction and the seed. Words that only describe (arm,
-    pretraining, method) do not enter, so mending a label does not make a new cell.
+    and manifest, the protocol's name and hash, the fraction, the seed and the condition. Words that only describe
+    (arm, pretraining, method) do not enter, so mending a label does not make a new cell; nor does the absence of a
+    condition, so cells of version 1 keep their names.
     """
-    identity = {
+    identity: dict[str, object] = {
         "weights": model.weights_sha256 or f"unavailable:{model.name}",
         "architecture": model.architecture,
         "in_chans": model.in_chans,
@@ -268,6 +200,8 @@ def cell_hash(model: ModelCard, task: TaskCard, protocol: ProtocolCard, fraction
         "fraction": float(fraction),
         "seed": int(seed),
     }
+    if condition is not None:
+        identity["condition"] = condition.model_dump(mode="json")
     return settings_hash(identity)[:CELL_HEX_DIGITS]
 
 
@@ -290,35 +224,75 @@ def record_path(directory: Path, cell: str) -> Path:
     return directory / f"{cell}.json"
 
 
+@dataclass(frozen=True)
+class BrokenRecord:
+    """A file that is no valid record.
+
+    Attributes:
+        path: The file.
+        error: What is wrong with it and how to mend it.
+    """
+
+    path: Path
+    error: UsageError
+
+
 def read_records(directory: Path) -> list[ResultRecord]:
     """Every record below `directory` (`*.json` at any depth, hidden files left out), sorted by path.
 
     Raises:
         UsageError: There is no such directory, or a file there is no valid record; names file and field.
     """
+    records, broken = scan_records(directory)
+    if broken:
+        raise broken[0].error
+    return records
+
+
+def scan_records(directory: Path) -> tuple[list[ResultRecord], list[BrokenRecord]]:
+    """As `read_records`, but files that are no valid records are handed back beside the records, sorted by path.
+
+    Raises:
+        UsageError: There is no such directory.
+    """
     require_directory(directory, "a directory of result records")
-    return [read_record(path) for path in sorted(_record_files(directory))]
+    records, broken = [], []
+    for path in sorted(_record_files(directory)):
+        try:
+            records.append(read_record(path))
+        except UsageError as error:
+            broken.append(BrokenRecord(path, error))
+    return records, broken
+
+
+NOT_RECORDS = {"site", "schema", "published"}
+"""Directories of a results directory in which the leaderboard keeps other files."""
 
 
 def _record_files(directory: Path) -> Iterator[Path]:
     for path in directory.rglob("*.json"):
-        if not any(part.startswith(".") for part in path.relative_to(directory).parts):
+        parts = path.relative_to(directory).parts
+        if parts[0] not in NOT_RECORDS and not any(part.startswith(".") for part in parts):
             yield path
 
 
 def read_record(path: Path) -> ResultRecord:
-    """One record.
+    """One record, of this version or an earlier one.
 
     Raises:
-        UsageError: The file is no valid record; names file and field.
+        UsageError: The file is no valid record (a field too few or too many, NaN, a key twice, a later version, no
+            permission); names file and field.
     """
-    fix = "Delete the file and evaluate its cell again, or move it out if it is no result record"
     try:
-        return ResultRecord.model_validate_json(path.read_bytes())
+        return ResultRecord.model_validate(content_of(path.read_bytes()))
+    except OSError as error:
+        raise UsageError(f"This record cannot be read: {error.strerror}", file=path, fix=READ_AGAIN) from error
+    except UnreadableRecordError as error:
+        raise UsageError(f"This is no valid result record: {error}", file=path, fix=error.fix or READ_AGAIN) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole record"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise UsageError(
-            f"This is no valid result record: {where}: {first['msg']}{more}", file=path, fix=fix
+            f"This is no valid result record: {where}: {first['msg']}{more}", file=path, fix=READ_AGAIN
         ) from error

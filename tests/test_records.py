@@ -81,9 +81,10 @@ def test_format_of_the_file_is_fixed(tmp_path: Path) -> None:
     content = json.loads(write_record(record(), tmp_path).read_text())
     assert list(content) == [
         "schema_version", "created", "status", "message", "model", "task", "protocol", "fraction", "seed", "counts",
-        "metrics", "selected", "differences", "predictions", "environment", "wall_time_s", "cell",
+        "metrics", "selected", "differences", "condition", "per_class", "curves", "overlap", "resampled", "undefined",
+        "predictions", "environment", "wall_time_s", "cell",
     ]  # fmt: skip
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert content["cell"] == "3db4b0153ee9fc96", "a change of cell_hash makes every finished cell run again"
 
 
@@ -97,7 +98,8 @@ def test_records_are_read_at_any_depth_in_the_order_of_paths_without_hidden_file
     ("change", "field"),
     [
         ({"colour": "red"}, "colour"),
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 0}, "schema_version"),
+        ({"schema_version": None}, "schema_version"),
         ({"seed": -1}, "seed"),
         ({"fraction": 0}, "fraction"),
         ({"created": "2026-01-31T12:00:00"}, "created"),
