@@ -63,7 +63,7 @@ def run_demo(out: Path, results: Path, *, patients: int | None, epochs: int | No
     shutil.rmtree(records, ignore_errors=True)
     rows = _compare(ShardSet.open(shards), run, records, out / "cache")
     say("5/5 leaderboard")
-    page = write_leaderboard(results)
+    page = write_leaderboard(results).page
     show(render_terminal(rows))
     better = beats_random(rows)
     if better:

@@ -69,14 +69,20 @@ def evaluate(overrides: Overrides = None, defaults: Defaults = False) -> None:
 
 
 def leaderboard(results: Results = Path("results")) -> None:
-    """Regenerate LEADERBOARD.md and leaderboard.csv from the result records."""
-    from radnet.console import say, show
-    from radnet.leaderboard import render_terminal, write_leaderboard
-    from radnet.records import read_records
+    """Regenerate LEADERBOARD.md, leaderboard.csv and the site from the result records.
 
-    path = write_leaderboard(results)
-    show(render_terminal(read_records(results)))
-    say(f"leaderboard: {path}")
+    Files that are no valid records are named, skipped and counted; then the exit code is 1.
+    """
+    from radnet.console import say, show, warn
+    from radnet.leaderboard import render_terminal, write_leaderboard
+
+    written = write_leaderboard(results)
+    show(render_terminal(written.records))
+    for broken in written.broken:
+        warn(str(broken.error))
+    say(f"leaderboard: {written.page}")
+    say(f"site:        {written.site}")
+    written.require_whole()
 
 
 def task_list() -> None:

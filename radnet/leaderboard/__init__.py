@@ -2,6 +2,6 @@
 
 from radnet.leaderboard.markdown import render_markdown
 from radnet.leaderboard.terminal import render_terminal
-from radnet.leaderboard.write import write_leaderboard
+from radnet.leaderboard.write import Leaderboard, write_leaderboard
 
-__all__ = ["render_markdown", "render_terminal", "write_leaderboard"]
+__all__ = ["Leaderboard", "render_markdown", "render_terminal", "write_leaderboard"]

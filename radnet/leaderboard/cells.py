@@ -1,5 +1,6 @@
 """The text of each column, the same on every surface."""
 
+from radnet.leaderboard.ranks import Stability
 from radnet.leaderboard.tables import Row, Table, Value
 
 NOTHING = "-"
@@ -16,7 +17,10 @@ def columns_of(table: Table) -> list[str]:
         "architecture",
         "pretraining",
         f"{first} [95 % interval]",
+        "ranks",
         "against the best",
+        "Holm p",
+        "finding",
         *table.difference_names,
         *others,
         "train items",
@@ -35,13 +39,23 @@ def cells_of(row: Row, table: Table) -> list[str]:
         row.model.architecture,
         row.model.pretraining or NOTHING,
         value_text(row.metrics.get(first)) if row.available else "unavailable",
+        _ranks(row.stability),
         row.standing or NOTHING,
+        NOTHING if row.comparison is None else f"{'' if row.comparison.tested else '~'}{row.comparison.p_holm:.3g}",
+        NOTHING if row.comparison is None else str(row.comparison.verdict),
         *(value_text(row.differences.get(name), SIGNED) for name in table.difference_names),
         *(value_text(row.metrics.get(name)) for name in others),
         row.count("train_items") or NOTHING,
         row.count("test_patients") or NOTHING,
         ", ".join(map(str, row.seeds)),
     ]
+
+
+def _ranks(stability: Stability | None) -> str:
+    if stability is None:
+        return NOTHING
+    ends = f"{stability.low}" if stability.low == stability.high else f"{stability.low} to {stability.high}"
+    return f"{'' if stability.paired else '~'}{ends}, first {100 * stability.first:.0f} %"
 
 
 def value_text(value: Value | None, form: str = PLAIN) -> str:

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 
 from radnet.leaderboard.cells import cells_of, columns_of
+from radnet.leaderboard.claims import claims_of
+from radnet.leaderboard.comparisons import FAMILY, FEWEST_PATIENTS, MARGIN
 from radnet.leaderboard.tables import Table, build_tables
 from radnet.records import ResultRecord
 
 HASH_DIGITS = 12
 
-INTRODUCTION = """\
+INTRODUCTION = (
+    """\
 # Leaderboard
 
 Made from the result records (`*.json`) below this directory by `radnet leaderboard`. Do not edit: change the
@@ -23,12 +26,19 @@ How to read it:
 - `interval overlaps the best's`: the order of the two rows may be chance. Overlap is a coarse guide: the sharper
   comparison is the paired difference on the same patients, in columns headed `… vs …` where it was computed. Two rows
   differ when that interval does not hold 0.
-- No column is corrected for the number of comparisons. The more rows and tables, the likelier a single finding is
-  chance.
+- `Holm p` is corrected for the number of comparisons with ImageNet. {family}
+  With `~` the record holds no test and p comes from the width of the interval.
+- `ranks`: the middle 95 % of the row's ranks when test patients are drawn again, and how often it is first. With `~`
+  the records kept no resamples and the ranks come from the intervals alone.
+- Not enough patients to tell: no difference at 5 %, with fewer than {patients} test patients or less than 80 % power to
+  find a difference of {margin}. That is no evidence for equality.
 - `synthetic`: scans or pretraining data were made by a phantom. Such numbers show that the path works and say
   nothing about patients.
 - Unavailable rows have no number; the note below their table says why and how to mend it.
-"""
+""".replace("{family}", FAMILY)
+    .replace("{patients}", str(FEWEST_PATIENTS))
+    .replace("{margin}", str(MARGIN))
+)
 
 EMPTY = "There are no results yet. `radnet evaluate` writes the first record; then run `radnet leaderboard` again.\n"
 
@@ -39,8 +49,25 @@ def render_markdown(records: Iterable[ResultRecord]) -> str:
     Args:
         records: Result records of any number of tasks and protocols.
     """
-    tables = build_tables(records)
-    parts = [INTRODUCTION, *(map(_section, tables) if tables else [EMPTY])]
+    return markdown_page(build_tables(records))
+
+
+def markdown_page(tables: Sequence[Table], broken: Sequence[tuple[str, str]] = ()) -> str:
+    """The page of tables that are built already.
+
+    Args:
+        tables: The tables.
+        broken: File and reason of every file that is no record.
+    """
+    parts = [INTRODUCTION]
+    if broken:
+        lines = "".join(f"- {_plain(file)}: {_plain(why)}\n" for file, why in broken)
+        parts.append(f"## {len(broken)} broken files were skipped\n\n{lines}")
+    claims = claims_of(tables)
+    if claims:
+        lines = "".join(f"- {_plain(f'{claim.model} ({claim.setting}): {claim.sentence}')}\n" for claim in claims)
+        parts.append(f"## What the records say\n\n{lines}")
+    parts += map(_section, tables) if tables else [EMPTY]
     return "\n".join(parts)
 
 

@@ -1,16 +1,18 @@
-"""From records to ranked tables: one for each task, manifest, protocol settings and fraction.
+"""From records to ranked tables: one for each task, manifest, protocol settings, fraction and condition.
 
 Rows are compared within a table only, so never across different test sets or settings. Everything here depends on
 the records alone: not on their order, the clock or the machine.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from radnet.leaderboard.comparisons import Comparison, compare
 from radnet.leaderboard.notes import notes_of
-from radnet.records import Interval, ModelCard, ProtocolCard, ResultRecord, TaskCard
+from radnet.leaderboard.ranks import Stability, stabilities
+from radnet.records import Condition, Interval, ModelCard, ProtocolCard, ResultRecord, TaskCard
 
 BEST, TIED, LOWER = "best", "interval overlaps the best's", "lower"
 
@@ -64,6 +66,8 @@ class Row:
         differences: As in `ResultRecord.differences`.
         rank: 1 for the best; rows of equal value share a rank. None when unavailable.
         standing: `BEST`, `TIED` (its interval overlaps the best row's) or `LOWER`; empty when unavailable.
+        stability: How the rank moves when patients are drawn again, None when unavailable.
+        comparison: The row held against ImageNet, None for ImageNet itself and where there is no difference to it.
     """
 
     model: ModelCard
@@ -73,6 +77,8 @@ class Row:
     differences: dict[str, Value]
     rank: int | None = None
     standing: str = ""
+    stability: Stability | None = None
+    comparison: Comparison | None = None
 
     @property
     def available(self) -> bool:
@@ -103,6 +109,7 @@ class Table:
         task: The task.
         protocol: The protocol.
         fraction: Share of the training items.
+        condition: What was done to the images, None for nothing.
         rows: Ranked rows, then the unavailable ones.
         notes: What a reader must know about single rows, as sentences.
     """
@@ -110,6 +117,7 @@ class Table:
     task: TaskCard
     protocol: ProtocolCard
     fraction: float
+    condition: Condition | None
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
 
@@ -122,6 +130,7 @@ class Table:
     def title(self) -> str:
         """Task, protocol and fraction in words; says so when synthetic data takes part."""
         words = f"{self.task.name}, {self.protocol.name}, {100 * self.fraction:g} % of the training items"
+        words += f", {self.condition.words}" if self.condition else ""
         return words + (" (synthetic)" if self.synthetic else "")
 
     @property
@@ -137,7 +146,7 @@ class Table:
 
 
 def build_tables(records: Iterable[ResultRecord]) -> list[Table]:
-    """All tables, by task, manifest, protocol and fraction.
+    """All tables, by task, manifest, protocol, fraction and condition, every row compared with ImageNet.
 
     Of several records of one cell the newest is kept. An unavailable record gives way to a finished one of the same
     model and seed in the same table.
@@ -147,12 +156,13 @@ def build_tables(records: Iterable[ResultRecord]) -> list[Table]:
         kept = newest.get(record.cell)
         if kept is None or _age(record) > _age(kept):
             newest[record.cell] = record
-    groups: dict[tuple[str, str, str, str, str, float], list[ResultRecord]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, str, str, float, str], list[ResultRecord]] = defaultdict(list)
     for record in newest.values():
         task, protocol = record.task, record.protocol
-        key = (task.name, task.manifest_hash, task.metric, protocol.name, protocol.hash, record.fraction)
+        condition = "" if record.condition is None else record.condition.model_dump_json()
+        key = (task.name, task.manifest_hash, task.metric, protocol.name, protocol.hash, record.fraction, condition)
         groups[key].append(record)
-    return [_table(groups[key]) for key in sorted(groups)]
+    return compare([_table(groups[key]) for key in sorted(groups)])
 
 
 def _age(record: ResultRecord) -> tuple[datetime, str]:
@@ -173,14 +183,17 @@ def _table(records: list[ResultRecord]) -> Table:
         task=records[0].task,
         protocol=records[0].protocol,
         fraction=records[0].fraction,
+        condition=records[0].condition,
         rows=(*ranked, *(row for row in rows if not row.available)),
     )
     return replace(table, notes=tuple(notes_of(table)))
 
 
 def _model_key(record: ResultRecord) -> tuple[str, ...]:
-    """What makes two records seeds of one row. Random weights differ from seed to seed, others must not."""
+    """What makes two records seeds of one row. Weights of one recipe and random ones differ from seed to seed."""
     model = record.model
+    if model.recipe is not None:
+        return (f"recipe {model.recipe}", model.architecture, model.arm, str(model.in_chans), record.status)
     weights = "" if model.arm == "random" else model.weights_sha256 or ""
     return (model.name, model.architecture, model.arm, model.pretraining, str(model.in_chans), record.status, weights)
 
@@ -195,7 +208,7 @@ def _row(records: list[ResultRecord]) -> Row:
     )
 
 
-def _values(seeds: Sequence[dict[str, Interval]]) -> dict[str, Value]:
+def _values(seeds: Sequence[Mapping[str, Interval]]) -> dict[str, Value]:
     names = sorted({name for intervals in seeds for name in intervals})
     return {name: Value.of([intervals[name] for intervals in seeds if name in intervals]) for name in names}
 
@@ -219,4 +232,5 @@ def _ranked(rows: list[Row], primary: str) -> list[Row]:
         rank = ranked[-1].rank if ranked and ranked[-1].metrics[primary].mean == value.mean else place
         standing = BEST if rank == 1 else TIED if value.high >= best.low else LOWER
         ranked.append(replace(row, rank=rank, standing=standing))
-    return ranked
+    steady = stabilities([row.records for row in ranked], [row.metrics[primary] for row in ranked])
+    return [replace(row, stability=stability) for row, stability in zip(ranked, steady, strict=True)]

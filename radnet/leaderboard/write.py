@@ -1,40 +1,79 @@
-"""Writing the leaderboard beside its records."""
+"""Writing the leaderboard beside its records: page, table, figures and site, each whole or not at all."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from radnet.files import write_atomically
-from radnet.leaderboard.markdown import render_markdown
+from radnet.errors import RadnetError
+from radnet.files import new_directory, write_atomically
+from radnet.leaderboard.figures import fraction_figures
+from radnet.leaderboard.markdown import markdown_page
+from radnet.leaderboard.site import SiteContent, write_site
 from radnet.leaderboard.tables import Row, Table, Value, build_tables
-from radnet.records import ResultRecord, read_records
+from radnet.records import BrokenRecord, ResultRecord, scan_records
 
 MARKDOWN_NAME = "LEADERBOARD.md"
 CSV_NAME = "leaderboard.csv"
+SITE_NAME = "site"
 
 
-def write_leaderboard(results_dir: Path) -> Path:
-    """Write `LEADERBOARD.md` and `leaderboard.csv` from every record below `results_dir`.
+@dataclass(frozen=True)
+class Leaderboard:
+    """What was written, and from what.
 
-    Returns:
-        The path of the markdown page.
+    Attributes:
+        page: The markdown page.
+        site: First page of the site.
+        records: The records that took part.
+        broken: Files that are no records and were skipped.
+    """
+
+    page: Path
+    site: Path
+    records: Sequence[ResultRecord]
+    broken: Sequence[BrokenRecord]
+
+    def require_whole(self) -> None:
+        """Fail when a file was skipped, after all that could be shown was written.
+
+        Raises:
+            RadnetError: Files were skipped; names the first.
+        """
+        if self.broken:
+            raise RadnetError(
+                f"{len(self.broken)} of {len(self.broken) + len(self.records)} files are no valid result records and "
+                f"were skipped; the leaderboard was made of the others. The first: {self.broken[0].error.what}",
+                file=self.broken[0].path,
+                fix=self.broken[0].error.fix,
+            )
+
+
+def write_leaderboard(results_dir: Path) -> Leaderboard:
+    """Write `LEADERBOARD.md`, `leaderboard.csv` and `site/` from every record below `results_dir`.
+
+    Files that are no valid records are skipped, counted and named on the page.
 
     Raises:
-        UsageError: There is no such directory, or a record in it is broken.
+        UsageError: There is no such directory.
         RadnetError: The disk is full or not writable.
     """
-    records = read_records(results_dir)
-    page = results_dir / MARKDOWN_NAME
-    write_atomically(results_dir / CSV_NAME, table_frame(records).to_csv(index=False, lineterminator="\n"))
-    write_atomically(page, render_markdown(records))
-    return page
+    records, broken = scan_records(results_dir)
+    tables = build_tables(records)
+    skipped = [(file.path.relative_to(results_dir).as_posix(), f"{file.error.what}") for file in broken]
+    page, site = results_dir / MARKDOWN_NAME, results_dir / SITE_NAME
+    write_atomically(results_dir / CSV_NAME, table_frame(tables).to_csv(index=False, lineterminator="\n"))
+    write_atomically(page, markdown_page(tables, skipped))
+    with new_directory(site, overwrite=True) as directory:
+        write_site(SiteContent(tables, fraction_figures(tables), skipped), directory)
+    return Leaderboard(page, site / "index.html", records, broken)
 
 
-def table_frame(records: Iterable[ResultRecord]) -> pd.DataFrame:
+def table_frame(tables: Sequence[Table]) -> pd.DataFrame:
     """One line a leaderboard row, unrounded; metrics have a column each for mean, ends and range over seeds."""
-    lines = [_line(table, row) for table in build_tables(records) for row in table.rows]
+    lines = [_line(table, row) for table in tables for row in table.rows]
     fixed = ["task", "manifest_hash", "protocol", "protocol_hash", "fraction", "primary_metric", "rank", "model"]
     frame = pd.DataFrame(lines, columns=list(dict.fromkeys([*fixed, *(key for line in lines for key in line)])))
     return frame.astype({"rank": "Int64"})
@@ -47,6 +86,7 @@ def _line(table: Table, row: Row) -> dict[str, Any]:
         "protocol": table.protocol.name,
         "protocol_hash": table.protocol.hash,
         "fraction": table.fraction,
+        "condition": table.condition.words if table.condition else None,
         "primary_metric": table.task.metric,
         "rank": row.rank,
         "model": row.label,
@@ -65,6 +105,24 @@ def _line(table: Table, row: Row) -> dict[str, Any]:
         "test_patients": row.count("test_patients"),
         "message": " ".join(sorted({record.message for record in row.records} - {""})),
     }
+    if row.stability is not None:
+        line |= {
+            "rank low": row.stability.low,
+            "rank high": row.stability.high,
+            "share first": row.stability.first,
+            "ranks from": "resamples" if row.stability.paired else "intervals",
+        }
+    if row.comparison is not None:
+        line |= {
+            "reference": row.comparison.reference,
+            "difference": row.comparison.value,
+            "p": row.comparison.p,
+            "p from": "test" if row.comparison.tested else "interval",
+            "p Holm": row.comparison.p_holm,
+            "family": row.comparison.family,
+            "detectable": row.comparison.detectable,
+            "finding": str(row.comparison.verdict),
+        }
     for name, value in sorted({**row.metrics, **row.differences}.items()):
         line |= _value_columns(name, value)
     return line

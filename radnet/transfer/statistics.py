@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from radnet.errors import RadnetError
+from radnet.pvalues import holm as holm
 from radnet.records import Interval
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -281,24 +282,3 @@ def paired_p_value(stacked: Statistic, patients: NDArray[Any], *, resamples: int
         as_far += int(np.sum(values >= observed - 1e-12))
         defined += int(np.sum(np.isfinite(values)))
     return (as_far + 1) / (defined + 1)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm-corrected p values, in the order given (Holm 1979, Scandinavian Journal of Statistics 6).
-
-    The correction controls the chance of any false finding in the family whatever the dependence between the tests.
-
-    Args:
-        p_values: p values of one family, each in [0, 1].
-
-    Raises:
-        ValueError: A value is no probability.
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    if p.ndim != 1 or not bool(np.all((p >= 0) & (p <= 1))):
-        raise ValueError(f"p values must be a flat sequence of numbers in [0, 1], not {p_values!r}")
-    order = np.argsort(p, kind="stable")
-    stepped = p[order] * np.arange(len(p), 0, -1)
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1)
-    return [float(value) for value in corrected]

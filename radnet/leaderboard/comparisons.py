@@ -1,0 +1,142 @@
+"""Every row held against the ImageNet row of its table: paired difference, Holm-adjusted p value, verdict.
+
+The reference of a row is the ImageNet row of the same architecture; where there is none, the best ImageNet row that
+the record has a difference to. The family of Holm's correction is stated by `FAMILY`.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from radnet.pvalues import detectable_from_interval, holm, p_from_interval
+from radnet.records import Difference
+
+if TYPE_CHECKING:
+    from radnet.leaderboard.tables import Row, Table
+
+ALPHA = 0.05
+MARGIN = 0.05
+"""A design that cannot find a difference of this size says nothing about smaller ones."""
+
+FEWEST_PATIENTS = 20
+"""With fewer test patients a missing difference means nothing."""
+
+FAMILY = (
+    "A family holds all rows of trained models (random weights are a family of their own) that are compared with "
+    "ImageNet under one protocol, fraction and condition, over all tasks."
+)
+
+
+class Verdict(StrEnum):
+    """What a comparison with ImageNet shows."""
+
+    BETTER = "better than ImageNet"
+    WORSE = "worse than ImageNet"
+    NO_DIFFERENCE = "no difference shown"
+    TOO_FEW = "not enough patients to tell"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row against its ImageNet row, on the same test patients.
+
+    Attributes:
+        reference: Name of the ImageNet row.
+        value: Difference of the primary metric; of several seeds the mean.
+        low: Lower end of its 95 % interval; of several seeds the lowest.
+        high: Upper end; of several seeds the highest.
+        p: Two-sided p value, uncorrected; of several seeds the largest.
+        p_holm: Corrected within the family.
+        tested: Whether p comes from a test in the record; otherwise from the interval's width.
+        detectable: Smallest difference that the design finds with 80 % power.
+        patients: Test patients.
+        family: Number of comparisons in the family.
+    """
+
+    reference: str
+    value: float
+    low: float
+    high: float
+    p: float
+    tested: bool
+    detectable: float
+    patients: int
+    p_holm: float = 1.0
+    family: int = 1
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it shows at 5 % in the family."""
+        if self.p_holm <= ALPHA:
+            return Verdict.BETTER if self.value > 0 else Verdict.WORSE
+        if self.patients < FEWEST_PATIENTS or self.detectable > MARGIN:
+            return Verdict.TOO_FEW
+        return Verdict.NO_DIFFERENCE
+
+
+def compare(tables: Sequence["Table"]) -> list["Table"]:
+    """The tables with every row's comparison, p values corrected within families."""
+    found: dict[tuple[int, int], Comparison] = {}
+    families: dict[tuple[object, ...], list[tuple[int, int]]] = defaultdict(list)
+    for number, table in enumerate(tables):
+        for place, row in enumerate(table.rows):
+            comparison = _comparison(row, table)
+            if comparison is not None:
+                found[number, place] = comparison
+                condition = "" if table.condition is None else table.condition.words
+                key = (row.model.arm == "random", table.protocol.name, table.protocol.hash, table.fraction, condition)
+                families[key].append((number, place))
+    for members in families.values():
+        corrected = holm([found[member].p for member in members])
+        for member, p_holm in zip(members, corrected, strict=True):
+            found[member] = replace(found[member], p_holm=p_holm, family=len(members))
+    return [
+        replace(
+            table,
+            rows=tuple(replace(row, comparison=found.get((number, place))) for place, row in enumerate(table.rows)),
+        )
+        for number, table in enumerate(tables)
+    ]
+
+
+def _comparison(row: "Row", table: "Table") -> Comparison | None:
+    if row.model.arm == "imagenet" or not row.available:
+        return None
+    reference = _reference(row, table)
+    if reference is None:
+        return None
+    name = f"{table.task.metric} vs {reference.model.name}"
+    seeds = [record.differences[name] for record in row.records if record.differences and name in record.differences]
+    patients = [record.counts.test_patients for record in row.records if record.counts is not None]
+    return _over_seeds(reference.label, seeds, min(patients, default=0))
+
+
+def _reference(row: "Row", table: "Table") -> "Row | None":
+    """The ImageNet row to compare with; among equals the best ranked one."""
+    known = {name for record in row.records for name in record.differences or {}}
+    candidates = [
+        other
+        for other in table.rows
+        if other.model.arm == "imagenet" and other.available and f"{table.task.metric} vs {other.model.name}" in known
+    ]
+    same = [other for other in candidates if other.model.architecture == row.model.architecture]
+    return next(iter(same or candidates), None)
+
+
+def _over_seeds(reference: str, seeds: Sequence[Difference], patients: int) -> Comparison:
+    p_values = [p_from_interval(seed.value, seed.low, seed.high) if seed.p is None else seed.p for seed in seeds]
+    return Comparison(
+        reference=reference,
+        value=sum(sorted(seed.value for seed in seeds)) / len(seeds),
+        low=min(seed.low for seed in seeds),
+        high=max(seed.high for seed in seeds),
+        p=max(p_values),
+        tested=all(seed.p is not None for seed in seeds),
+        detectable=max(
+            detectable_from_interval(seed.low, seed.high) if seed.detectable is None else seed.detectable
+            for seed in seeds
+        ),
+        patients=patients,
+    )

@@ -1,0 +1,128 @@
+"""Figures beside the tables: score against the share of training data, as SVG that is the same for the same records."""
+
+import io
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from radnet.leaderboard.tables import Row, Table
+
+ARM_COLOURS = {"in-domain": "#0b6e4f", "imagenet": "#b3541e", "random": "#6b7280", "other": "#3a5ba0"}
+ARM_MARKERS = {"in-domain": "o", "imagenet": "s", "random": "x", "other": "^"}
+SIZE_INCHES = (5.2, 3.4)
+MOST_LINES = 12
+"""Lines that can be told apart in one figure; the best models of the largest fraction are drawn."""
+
+STYLE: Any = {
+    "svg.hashsalt": "radnet",
+    "svg.fonttype": "none",
+    "font.family": ["DejaVu Sans"],  # shipped with matplotlib, so that the layout is the same everywhere
+    "font.size": 9,
+    "text.parse_math": False,  # a dollar sign in a model's name is no formula
+}
+
+
+@dataclass(frozen=True)
+class FractionFigure:
+    """One figure of score against fraction.
+
+    Attributes:
+        name: File name without directory.
+        title: Task, protocol and condition in words.
+        caption: What is drawn, and what was left out.
+        svg: The picture.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
+
+def fraction_figures(tables: Iterable[Table]) -> list[FractionFigure]:
+    """A figure for each task, protocol and condition that has results at two fractions or more."""
+    groups: dict[tuple[str, ...], list[Table]] = defaultdict(list)
+    for table in tables:
+        condition = table.condition.words if table.condition else ""
+        groups[table.task.name, table.task.manifest_hash, table.protocol.name, table.protocol.hash, condition].append(
+            table
+        )
+    drawn = [
+        (key, group)
+        for key, group in sorted(groups.items())
+        if len({table.fraction for table in group if any(row.available for row in table.rows)}) > 1
+    ]
+    with mpl.rc_context(STYLE):
+        return [_figure(number, group) for number, (_, group) in enumerate(drawn)]
+
+
+def _figure(number: int, tables: list[Table]) -> FractionFigure:
+    lines: dict[str, list[tuple[float, Row]]] = defaultdict(list)
+    for table in sorted(tables, key=lambda table: table.fraction):
+        for row in table.rows:
+            if row.available:
+                lines[row.label].append((table.fraction, row))
+    metric = tables[0].task.metric
+    order = sorted(lines, key=lambda label: (-lines[label][-1][0], -lines[label][-1][1].metrics[metric].mean, label))
+    shown = order[:MOST_LINES]
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    canvas = FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    for place, label in enumerate(shown):
+        at = [100 * fraction * (1.02 ** (place - len(shown) / 2)) for fraction, _ in lines[label]]
+        values = [row.metrics[metric] for _, row in lines[label]]
+        arm = lines[label][0][1].model.arm
+        spread = [
+            [max(value.mean - value.low, 0) for value in values],
+            [max(value.high - value.mean, 0) for value in values],
+        ]
+        axes.errorbar(
+            at,
+            [value.mean for value in values],
+            yerr=spread,
+            label=label,
+            color=ARM_COLOURS[arm],
+            marker=ARM_MARKERS[arm],
+            markersize=4,
+            linewidth=1.2,
+            elinewidth=0.8,
+            capsize=2,
+            linestyle=("-", "--", ":", "-.")[place % 4],
+        )
+    fractions = sorted({100 * table.fraction for table in tables})
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(fractions, [f"{fraction:g} %" for fraction in fractions])
+    axes.set_xlabel("share of the training items")
+    axes.set_ylabel(metric.replace("_", " "))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e5e7eb", linewidth=0.6)
+    axes.legend(frameon=False, fontsize=7)
+    condition = f", {tables[0].condition.words}" if tables[0].condition else ""
+    title = f"{tables[0].task.name}, {tables[0].protocol.name}{condition}"
+    left_out = (
+        f" The {len(order) - MOST_LINES} lowest of {len(order)} models are left out." if order[MOST_LINES:] else ""
+    )
+    name = "-".join(
+        re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") for text in (tables[0].task.name, tables[0].protocol.name)
+    )
+    return FractionFigure(
+        name=f"fractions-{number:03d}-{name[:60]}.svg",
+        title=title + (" (synthetic)" if any(table.synthetic for table in tables) else ""),
+        caption=f"Bars are 95 % intervals over test patients.{left_out}",
+        svg=_svg(canvas),
+    )
+
+
+def _svg(canvas: Any) -> str:
+    """The picture without date, with ids from a fixed salt."""
+    buffer = io.BytesIO()
+    canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue().decode()
