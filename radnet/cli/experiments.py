@@ -68,16 +68,42 @@ def evaluate(overrides: Overrides = None, defaults: Defaults = False) -> None:
     show(render_terminal(evaluate_from_overrides(overrides or [])))
 
 
-def leaderboard(results: Results = Path("results")) -> None:
+def leaderboard(
+    results: Results = Path("results"),
+    published: Annotated[
+        bool, typer.Option("--published", help="Show the tables of the reference study's published results.")
+    ] = False,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option("--import", help="Folder with results.csv, cells.csv, convergence.csv; may be given twice."),
+    ] = None,
+) -> None:
     """Regenerate LEADERBOARD.md, leaderboard.csv and the site from the result records.
 
     Files that are no valid records are named, skipped and counted; then the exit code is 1.
     """
     from radnet.console import say, show, warn
+    from radnet.errors import UsageError
     from radnet.leaderboard import render_terminal, write_leaderboard
+    from radnet.leaderboard.published import import_study
+    from radnet.leaderboard.published.write import PAGE, show_published
 
+    kept = results / "published"
+    if sources:
+        study = import_study(sources, kept)
+        say(f"published: {len(study.runs)} values of {len({run.cell for run in study.runs})} cells")
     written = write_leaderboard(results)
-    show(render_terminal(written.records))
+    if published and written.published is None:
+        raise UsageError(
+            "There are no published results here",
+            file=kept,
+            fix="Import them: radnet leaderboard --published --import DIRECTORY",
+        )
+    if published and written.published is not None:
+        show(show_published(written.published))
+        say(f"published:   {kept / PAGE}")
+    else:
+        show(render_terminal(written.records))
     for broken in written.broken:
         warn(str(broken.error))
     say(f"leaderboard: {written.page}")
