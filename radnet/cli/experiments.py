@@ -84,9 +84,10 @@ def leaderboard(
     """
     from radnet.console import say, show, warn
     from radnet.errors import UsageError
-    from radnet.leaderboard import render_terminal, write_leaderboard
+    from radnet.leaderboard import write_leaderboard
     from radnet.leaderboard.published import import_study
     from radnet.leaderboard.published.write import PAGE, show_published
+    from radnet.leaderboard.terminal import render_tables
 
     kept = results / "published"
     if sources:
@@ -103,7 +104,7 @@ def leaderboard(
         show(show_published(written.published))
         say(f"published:   {kept / PAGE}")
     else:
-        show(render_terminal(written.records))
+        show(render_tables(written.tables))
     for broken in written.broken:
         warn(str(broken.error))
     say(f"leaderboard: {written.page}")

@@ -29,6 +29,7 @@ class Leaderboard:
         page: The markdown page.
         site: First page of the site.
         records: The records that took part.
+        tables: The tables made of them.
         broken: Files that are no records and were skipped.
         published: Published results beside the records, None where there are none.
     """
@@ -36,6 +37,7 @@ class Leaderboard:
     page: Path
     site: Path
     records: Sequence[ResultRecord]
+    tables: Sequence[Table]
     broken: Sequence[BrokenRecord]
     published: PublishedResults | None
 
@@ -77,7 +79,7 @@ def write_leaderboard(results_dir: Path) -> Leaderboard:
         write_site(SiteContent(tables, fraction_figures(tables), skipped, shown), directory)
     if published is not None:
         write_published(published, results_dir)
-    return Leaderboard(page, site / "index.html", records, broken, published)
+    return Leaderboard(page, site / "index.html", records, tables, broken, published)
 
 
 def table_frame(tables: Sequence[Table]) -> pd.DataFrame:
