@@ -112,9 +112,9 @@ def _figure(number: int, tables: list[Table]) -> FractionFigure:
     axes.legend(frameon=False, fontsize=7)
     condition = f", {tables[0].condition.words}" if tables[0].condition else ""
     title = f"{tables[0].task.name}, {tables[0].protocol.name}{condition}"
-    left_out = (
-        f" The {len(order) - MOST_LINES} lowest of {len(order)} models are left out." if order[MOST_LINES:] else ""
-    )
+    left_out = ""
+    if len(shown) < len(order):
+        left_out = f" The best of each arm are drawn, {len(shown)} of {len(order)} models."
     name = "-".join(
         re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") for text in (tables[0].task.name, tables[0].protocol.name)
     )
