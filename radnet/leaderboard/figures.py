@@ -23,7 +23,7 @@ ARM_COLOURS = {
 """Colours of an arm's best models; as many are drawn."""
 
 ARM_MARKERS = {"in-domain": "o", "imagenet": "s", "random": "x", "other": "^"}
-SIZE_INCHES = (5.2, 3.4)
+SIZE_INCHES = (5.2, 3.9)
 STYLE: Any = {
     "svg.hashsalt": "radnet",
     "svg.fonttype": "none",
@@ -82,7 +82,7 @@ def _figure(number: int, tables: list[Table]) -> FractionFigure:
     }
     shown = [label for label in order if label in colours]
     figure = Figure(figsize=SIZE_INCHES)  # fixed margins: a layout that is solved draws everything twice
-    figure.subplots_adjust(left=0.13, right=0.98, top=0.97, bottom=0.14)
+    figure.subplots_adjust(left=0.13, right=0.98, top=0.97, bottom=0.31)
     canvas = FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     for place, label in enumerate(shown):
@@ -109,7 +109,7 @@ def _figure(number: int, tables: list[Table]) -> FractionFigure:
     axes.set_ylabel(metric.replace("_", " "))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e5e7eb", linewidth=0.6)
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(-0.1, -0.2), ncols=2)
     condition = f", {tables[0].condition.words}" if tables[0].condition else ""
     title = f"{tables[0].task.name}, {tables[0].protocol.name}{condition}"
     left_out = ""
