@@ -26,8 +26,9 @@ How to read it:
 - `interval overlaps the best's`: the order of the two rows may be chance. Overlap is a coarse guide: the sharper
   comparison is the paired difference on the same patients, in columns headed `… vs …` where it was computed. Two rows
   differ when that interval does not hold 0.
-- `Holm p` is corrected for the number of comparisons with ImageNet. {family}
-  With `~` the record holds no test and p comes from the width of the interval.
+- `Holm p` is corrected for the number of comparisons with ImageNet.
+  {family}
+  With `~` p comes from the width of the interval: the record holds no test, or the row has several seeds.
 - `ranks`: the middle 95 % of the row's ranks when test patients are drawn again, and how often it is first. With `~`
   the records kept no resamples and the ranks come from the intervals alone.
 - Not enough patients to tell: no difference at 5 %, with fewer than {patients} test patients or less than 80 % power to

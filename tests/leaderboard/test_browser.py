@@ -81,6 +81,7 @@ def study_site(make: Make, tmp_path: Path) -> Path:
 def opened(browser: Any, page: Path, width: int = 1280) -> Any:
     """The page from its file, ready; a script error or a request that leaves the disk fails the test."""
     tab = browser.new_page(viewport={"width": width, "height": 900})
+    tab.set_default_timeout(120_000)  # a busy machine is no reason to fail
     tab.on("pageerror", lambda error: pytest.fail(f"script error: {error}"))
     tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or pytest.fail(request.url))
     tab.on("dialog", lambda dialog: pytest.fail(f"a record ran a script: {dialog.message}"))

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from radnet.leaderboard.claims import claims_of
 from radnet.leaderboard.comparisons import Verdict
 from radnet.leaderboard.tables import build_tables
-from radnet.pvalues import holm
+from radnet.pvalues import Z_95, holm
 from radnet.records import Condition, Difference, Interval, Resampled, ResultRecord
 
 Make = Callable[..., ResultRecord]
@@ -171,3 +172,17 @@ def test_pretrainings_of_one_recipe_are_one_row(make: Make) -> None:
 def test_plain_interval_is_taken_for_a_difference_without_a_test(make: Make) -> None:
     record = make("run:a/b", 0.8, differences={REFERENCE: Interval(value=0.1, low=0.0, high=0.2)})
     assert record.differences == {REFERENCE: Difference(value=0.1, low=0.0, high=0.2)}
+
+
+def test_seeds_widen_the_interval_by_their_spread_and_share_the_patients(make: Make) -> None:
+    values, error = [0.02, 0.05, 0.08], 0.01
+    half = Z_95 * error
+    records = [make("timm:resnet18", 0.8, seed=seed) for seed in range(3)]
+    records += [make("run:a/b", 0.8 + v, seed=seed, differences=against(v, half, 0.9)) for seed, v in enumerate(values)]
+    (table,) = build_tables(records)
+    (comparison,) = [row.comparison for row in table.rows if row.comparison]
+    total = math.sqrt(error**2 + 0.03**2 / 3)
+    assert comparison.value == pytest.approx(0.05)
+    assert (comparison.low, comparison.high) == pytest.approx((0.05 - Z_95 * total, 0.05 + Z_95 * total))
+    assert comparison.p == pytest.approx(math.erfc(0.05 / total / math.sqrt(2)))
+    assert not comparison.tested
