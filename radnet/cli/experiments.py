@@ -66,43 +66,63 @@ def evaluate(overrides: Overrides = None, defaults: Defaults = False) -> None:
     show(render_terminal(evaluate_from_overrides(overrides or [])))
 
 
-def benchmark(
-    overrides: Overrides = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the cells with their cost, and run nothing.")
+def leaderboard(
+    results: Results = Path("results"),
+    published: Annotated[
+        bool, typer.Option("--published", help="Show the tables of the reference study's published results.")
     ] = False,
-    defaults: Defaults = False,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option("--import", help="Folder with results.csv, cells.csv, convergence.csv; may be given twice."),
+    ] = None,
 ) -> None:
-    """Run a suite of cells: radnet benchmark suite=mini. Again: only what is missing.
-
-    Ends with a table of what ran, what failed and why; exit code 1 when a cell failed. Several workers:
-    hydra/launcher=joblib jobs=4.
-    """
-    if defaults:
-        _show_defaults("benchmark", ("suite", "condition"))
-        return
-    from radnet.cli.benchmark import run_suite
-
-    code = run_suite(overrides or [], dry_run=dry_run)
-    if code:
-        raise typer.Exit(code)
-
-
-def leaderboard(results: Results = Path("results")) -> None:
     """Regenerate LEADERBOARD.md, leaderboard.csv and the site from the result records.
 
     Files that are no valid records are named, skipped and counted; then the exit code is 1.
     """
     from radnet.console import say, show, warn
-    from radnet.leaderboard import render_terminal, write_leaderboard
+    from radnet.errors import UsageError
+    from radnet.leaderboard import write_leaderboard
+    from radnet.leaderboard.published import import_study
+    from radnet.leaderboard.published.write import PAGE, show_published
+    from radnet.leaderboard.terminal import render_tables
 
+    kept = results / "published"
+    if sources:
+        study = import_study(sources, kept)
+        say(f"published: {len(study.runs)} values of {len({run.cell for run in study.runs})} cells")
     written = write_leaderboard(results)
-    show(render_terminal(written.records))
+    if published and written.published is None:
+        raise UsageError(
+            "There are no published results here",
+            file=kept,
+            fix="Import them: radnet leaderboard --published --import DIRECTORY",
+        )
+    if published and written.published is not None:
+        show(show_published(written.published))
+        say(f"published:   {kept / PAGE}")
+    else:
+        show(render_tables(written.tables))
     for broken in written.broken:
         warn(str(broken.error))
     say(f"leaderboard: {written.page}")
     say(f"site:        {written.site}")
     written.require_whole()
+
+
+def task_list() -> None:
+    """Every task with its label, classes and metric."""
+    from rich.table import Table
+
+    from radnet.console import show
+    from radnet.transfer.tasks import list_tasks
+
+    table = Table(title="tasks")
+    for column in ("task", "what is asked", "label in the set", "classes", "metric"):
+        table.add_column(column, overflow="fold")
+    for task in list_tasks():
+        table.add_row(task.name, task.description, task.label, ", ".join(task.classes), task.metric)
+    show(table)
 
 
 def _show_defaults(name: str, groups: tuple[str, ...]) -> None:

@@ -58,7 +58,10 @@ class Claim:
 
 
 def claims_of(tables: Iterable[Table]) -> list[Claim]:
-    """One claim a model, protocol, fraction and condition; in-domain models first, random weights last."""
+    """One claim a model, protocol, fraction and condition; in-domain models first, random weights last.
+
+    A model without any comparison under a setting makes no claim there.
+    """
     groups: dict[tuple[str, ...], list[tuple[Table, Row]]] = defaultdict(list)
     for table in tables:
         for row in table.rows:
@@ -74,7 +77,8 @@ def claims_of(tables: Iterable[Table]) -> list[Claim]:
                     condition,
                 )
                 groups[key].append((table, row))
-    return [_claim(groups[key]) for key in sorted(groups)]
+    claims = [_claim(groups[key]) for key in sorted(groups)]
+    return [claim for claim in claims if claim.tasks]
 
 
 def _claim(found: list[tuple[Table, Row]]) -> Claim:

@@ -4,13 +4,15 @@ The reference of a row is the ImageNet row of the same architecture; where there
 the record has a difference to. The family of Holm's correction is stated by `FAMILY`.
 """
 
+import math
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from radnet.pvalues import detectable_from_interval, holm, p_from_interval
+from radnet.pvalues import Z_95, detectable_from_interval, holm, p_from_interval
 from radnet.records import Difference
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ FEWEST_PATIENTS = 20
 """With fewer test patients a missing difference means nothing."""
 
 FAMILY = (
-    "A family holds all rows of trained models (random weights are a family of their own) that are compared with "
-    "ImageNet under one protocol, fraction and condition, over all tasks."
+    "A family holds the rows of trained models (random weights are another family) that are held against ImageNet "
+    "under one protocol, fraction and condition, over all tasks."
 )
 
 
@@ -45,9 +47,9 @@ class Comparison:
     Attributes:
         reference: Name of the ImageNet row.
         value: Difference of the primary metric; of several seeds the mean.
-        low: Lower end of its 95 % interval; of several seeds the lowest.
-        high: Upper end; of several seeds the highest.
-        p: Two-sided p value, uncorrected; of several seeds the largest.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        p: Two-sided p value, uncorrected.
         p_holm: Corrected within the family.
         tested: Whether p comes from a test in the record; otherwise from the interval's width.
         detectable: Smallest difference that the design finds with 80 % power.
@@ -126,17 +128,31 @@ def _reference(row: "Row", table: "Table") -> "Row | None":
 
 
 def _over_seeds(reference: str, seeds: Sequence[Difference], patients: int) -> Comparison:
-    p_values = [p_from_interval(seed.value, seed.low, seed.high) if seed.p is None else seed.p for seed in seeds]
+    """One comparison from the differences of all seeds.
+
+    Several seeds share their test patients, so what the patients add to the variance of the mean difference does not
+    shrink with the number of seeds, while what the seeds add does: by the law of total variance the former is the mean
+    of the seeds' own variances, the latter their spread divided by their number. The interval is normal.
+    """
+    if len(seeds) == 1:
+        (only,) = seeds
+        p = p_from_interval(only.value, only.low, only.high) if only.p is None else only.p
+        value, low, high, tested = only.value, only.low, only.high, only.p is not None
+    else:
+        values = sorted(seed.value for seed in seeds)
+        value, tested = statistics.fmean(values), False
+        of_patients = statistics.fmean(sorted(((seed.high - seed.low) / (2 * Z_95)) ** 2 for seed in seeds))
+        error = math.sqrt(of_patients + statistics.variance(values) / len(values))
+        low, high = value - Z_95 * error, value + Z_95 * error
+        p = p_from_interval(value, low, high)
+    known = [seed.detectable for seed in seeds if seed.detectable is not None]
     return Comparison(
         reference=reference,
-        value=sum(sorted(seed.value for seed in seeds)) / len(seeds),
-        low=min(seed.low for seed in seeds),
-        high=max(seed.high for seed in seeds),
-        p=max(p_values),
-        tested=all(seed.p is not None for seed in seeds),
-        detectable=max(
-            detectable_from_interval(seed.low, seed.high) if seed.detectable is None else seed.detectable
-            for seed in seeds
-        ),
+        value=value,
+        low=low,
+        high=high,
+        p=p,
+        tested=tested,
+        detectable=known[0] if len(seeds) == len(known) == 1 else detectable_from_interval(low, high),
         patients=patients,
     )

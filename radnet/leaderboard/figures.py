@@ -14,12 +14,16 @@ from matplotlib.ticker import NullLocator
 
 from radnet.leaderboard.tables import Row, Table
 
-ARM_COLOURS = {"in-domain": "#0b6e4f", "imagenet": "#b3541e", "random": "#6b7280", "other": "#3a5ba0"}
-ARM_MARKERS = {"in-domain": "o", "imagenet": "s", "random": "x", "other": "^"}
-SIZE_INCHES = (5.2, 3.4)
-MOST_LINES = 12
-"""Lines that can be told apart in one figure; the best models of the largest fraction are drawn."""
+ARM_COLOURS = {
+    "in-domain": ("#0b6e4f", "#45a884", "#8cc63f", "#00423a"),
+    "imagenet": ("#b3541e", "#e39a5c"),
+    "random": ("#6b7280",),
+    "other": ("#3a5ba0",),
+}
+"""Colours of an arm's best models; as many are drawn."""
 
+ARM_MARKERS = {"in-domain": "o", "imagenet": "s", "random": "x", "other": "^"}
+SIZE_INCHES = (5.2, 3.9)
 STYLE: Any = {
     "svg.hashsalt": "radnet",
     "svg.fonttype": "none",
@@ -71,31 +75,32 @@ def _figure(number: int, tables: list[Table]) -> FractionFigure:
                 lines[row.label].append((table.fraction, row))
     metric = tables[0].task.metric
     order = sorted(lines, key=lambda label: (-lines[label][-1][0], -lines[label][-1][1].metrics[metric].mean, label))
-    shown = order[:MOST_LINES]
-    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    colours = {
+        label: colour
+        for arm, palette in ARM_COLOURS.items()
+        for label, colour in zip((one for one in order if lines[one][0][1].model.arm == arm), palette, strict=False)
+    }
+    shown = [label for label in order if label in colours]
+    figure = Figure(figsize=SIZE_INCHES)  # fixed margins: a layout that is solved draws everything twice
+    figure.subplots_adjust(left=0.13, right=0.98, top=0.97, bottom=0.31)
     canvas = FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     for place, label in enumerate(shown):
         at = [100 * fraction * (1.02 ** (place - len(shown) / 2)) for fraction, _ in lines[label]]
         values = [row.metrics[metric] for _, row in lines[label]]
         arm = lines[label][0][1].model.arm
-        spread = [
-            [max(value.mean - value.low, 0) for value in values],
-            [max(value.high - value.mean, 0) for value in values],
-        ]
-        axes.errorbar(
+        axes.plot(
             at,
             [value.mean for value in values],
-            yerr=spread,
             label=label,
-            color=ARM_COLOURS[arm],
+            color=colours[label],
             marker=ARM_MARKERS[arm],
             markersize=4,
             linewidth=1.2,
-            elinewidth=0.8,
-            capsize=2,
             linestyle=("-", "--", ":", "-.")[place % 4],
         )
+        ends = [(value.low, value.high) for value in values]
+        axes.vlines(at, *zip(*ends, strict=True), color=colours[label], linewidth=0.8)
     fractions = sorted({100 * table.fraction for table in tables})
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
@@ -104,12 +109,12 @@ def _figure(number: int, tables: list[Table]) -> FractionFigure:
     axes.set_ylabel(metric.replace("_", " "))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e5e7eb", linewidth=0.6)
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(-0.1, -0.2), ncols=2)
     condition = f", {tables[0].condition.words}" if tables[0].condition else ""
     title = f"{tables[0].task.name}, {tables[0].protocol.name}{condition}"
-    left_out = (
-        f" The {len(order) - MOST_LINES} lowest of {len(order)} models are left out." if order[MOST_LINES:] else ""
-    )
+    left_out = ""
+    if len(shown) < len(order):
+        left_out = f" The best of each arm are drawn, {len(shown)} of {len(order)} models."
     name = "-".join(
         re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") for text in (tables[0].task.name, tables[0].protocol.name)
     )

@@ -26,8 +26,9 @@ How to read it:
 - `interval overlaps the best's`: the order of the two rows may be chance. Overlap is a coarse guide: the sharper
   comparison is the paired difference on the same patients, in columns headed `… vs …` where it was computed. Two rows
   differ when that interval does not hold 0.
-- `Holm p` is corrected for the number of comparisons with ImageNet. {family}
-  With `~` the record holds no test and p comes from the width of the interval.
+- `Holm p` is corrected for the number of comparisons with ImageNet.
+  {family}
+  With `~` p comes from the width of the interval: the record holds no test, or the row has several seeds.
 - `ranks`: the middle 95 % of the row's ranks when test patients are drawn again, and how often it is first. With `~`
   the records kept no resamples and the ranks come from the intervals alone.
 - Not enough patients to tell: no difference at 5 %, with fewer than {patients} test patients or less than 80 % power to
@@ -61,11 +62,11 @@ def markdown_page(tables: Sequence[Table], broken: Sequence[tuple[str, str]] = (
     """
     parts = [INTRODUCTION]
     if broken:
-        lines = "".join(f"- {_plain(file)}: {_plain(why)}\n" for file, why in broken)
+        lines = "".join(f"- {plain(file)}: {plain(why)}\n" for file, why in broken)
         parts.append(f"## {len(broken)} broken files were skipped\n\n{lines}")
     claims = claims_of(tables)
     if claims:
-        lines = "".join(f"- {_plain(f'{claim.model} ({claim.setting}): {claim.sentence}')}\n" for claim in claims)
+        lines = "".join(f"- {plain(f'{claim.model} ({claim.setting}): {claim.sentence}')}\n" for claim in claims)
         parts.append(f"## What the records say\n\n{lines}")
     parts += map(_section, tables) if tables else [EMPTY]
     return "\n".join(parts)
@@ -75,22 +76,23 @@ def _section(table: Table) -> str:
     settings = ", ".join(f"{name} = {value}" for name, value in sorted(table.protocol.settings.items()))
     facts = (
         f"Test set: manifest `{table.task.manifest_hash[:HASH_DIGITS]}`, {len(table.task.classes)} classes. "
-        f"Protocol: `{table.protocol.hash[:HASH_DIGITS]}`{f' ({_plain(settings)})' if settings else ''}."
+        f"Protocol: `{table.protocol.hash[:HASH_DIGITS]}`{f' ({plain(settings)})' if settings else ''}."
     )
-    grid = _grid(columns_of(table), [cells_of(row, table) for row in table.rows])
-    notes = "".join(f"- {_plain(note)}\n" for note in table.notes)
-    return f"## {_plain(table.title)}\n\n{facts}\n\n{grid}{chr(10) + notes if notes else ''}"
+    shown = grid(columns_of(table), [cells_of(row, table) for row in table.rows])
+    notes = "".join(f"- {plain(note)}\n" for note in table.notes)
+    return f"## {plain(table.title)}\n\n{facts}\n\n{shown}{chr(10) + notes if notes else ''}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that markdown shows as it is, on one line and within one cell."""
     for sign in "\\|*`<":
         text = text.replace(sign, f"\\{sign}")
     return " ".join(text.split())
 
 
-def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [[_plain(cell) for cell in line] for line in (columns, *rows)]
+def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of markdown whose columns line up as plain text."""
+    lines = [[plain(cell) for cell in line] for line in (columns, *rows)]
     widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(columns))]
     padded = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines

@@ -1,6 +1,6 @@
 """The static site: pages from templates, data and assets beside them; it opens from a file, without a network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -27,13 +27,13 @@ class SiteContent:
         tables: Ranked tables.
         figures: Figures of score against fraction, drawn already.
         broken: File and reason of every file that is no record.
-        published: Whether a page of published results lies beside the first one.
+        published: What the page of published results shows, None for no such page.
     """
 
     tables: Sequence[Table]
     figures: Sequence[FractionFigure]
     broken: Sequence[tuple[str, str]] = ()
-    published: bool = False
+    published: Mapping[str, Any] | None = None
 
 
 def template_environment() -> Environment:
@@ -62,6 +62,9 @@ def write_site(content: SiteContent, directory: Path) -> None:
         _write(directory / "figures" / figure.name, figure.svg)
     _write(directory / "index.html", templates.get_template("index.html.j2").render(_index(content)))
     _write(directory / "data.js", data_script(lines_of(content.tables)))
+    if content.published is not None:
+        page = templates.get_template("published.html.j2").render(root="", published=True, **content.published)
+        _write(directory / "published.html", page)
     (directory / "cells").mkdir()
     cell = templates.get_template("cell.html.j2")
     for table in content.tables:
@@ -95,7 +98,7 @@ def _index(content: SiteContent) -> dict[str, Any]:
     records = [record for row in rows for record in row.records]
     return {
         "root": "",
-        "published": content.published,
+        "published": content.published is not None,
         "claims": claims_of(content.tables),
         "matrices": matrices(content.tables),
         "figures": content.figures,
@@ -117,7 +120,7 @@ def _index(content: SiteContent) -> dict[str, Any]:
 def _cell(record: ResultRecord, table: Table, content: SiteContent) -> dict[str, Any]:
     return {
         "root": "../",
-        "published": content.published,
+        "published": content.published is not None,
         "record": record,
         "title": f"{record.model.name} on {record.task.name}",
         "setting": table.title,

@@ -11,6 +11,7 @@ from radnet.errors import RadnetError
 from radnet.files import new_directory, write_atomically
 from radnet.leaderboard.figures import fraction_figures
 from radnet.leaderboard.markdown import markdown_page
+from radnet.leaderboard.published.write import PublishedResults, kept_results, page_context, write_published
 from radnet.leaderboard.site import SiteContent, write_site
 from radnet.leaderboard.tables import Row, Table, Value, build_tables
 from radnet.records import BrokenRecord, ResultRecord, scan_records
@@ -28,13 +29,17 @@ class Leaderboard:
         page: The markdown page.
         site: First page of the site.
         records: The records that took part.
+        tables: The tables made of them.
         broken: Files that are no records and were skipped.
+        published: Published results beside the records, None where there are none.
     """
 
     page: Path
     site: Path
     records: Sequence[ResultRecord]
+    tables: Sequence[Table]
     broken: Sequence[BrokenRecord]
+    published: PublishedResults | None
 
     def require_whole(self) -> None:
         """Fail when a file was skipped, after all that could be shown was written.
@@ -54,6 +59,8 @@ class Leaderboard:
 def write_leaderboard(results_dir: Path) -> Leaderboard:
     """Write `LEADERBOARD.md`, `leaderboard.csv` and `site/` from every record below `results_dir`.
 
+    Published results in `published/` get pages of their own and are not mixed into these.
+
     Files that are no valid records are skipped, counted and named on the page.
 
     Raises:
@@ -62,13 +69,17 @@ def write_leaderboard(results_dir: Path) -> Leaderboard:
     """
     records, broken = scan_records(results_dir)
     tables = build_tables(records)
+    published = kept_results(results_dir)
     skipped = [(file.path.relative_to(results_dir).as_posix(), f"{file.error.what}") for file in broken]
     page, site = results_dir / MARKDOWN_NAME, results_dir / SITE_NAME
     write_atomically(results_dir / CSV_NAME, table_frame(tables).to_csv(index=False, lineterminator="\n"))
     write_atomically(page, markdown_page(tables, skipped))
     with new_directory(site, overwrite=True) as directory:
-        write_site(SiteContent(tables, fraction_figures(tables), skipped), directory)
-    return Leaderboard(page, site / "index.html", records, broken)
+        shown = None if published is None else page_context(published)
+        write_site(SiteContent(tables, fraction_figures(tables), skipped, shown), directory)
+    if published is not None:
+        write_published(published, results_dir)
+    return Leaderboard(page, site / "index.html", records, tables, broken, published)
 
 
 def table_frame(tables: Sequence[Table]) -> pd.DataFrame:

@@ -81,19 +81,19 @@ def test_written_page_and_table_are_the_same_whatever_the_files_are_called(
     for number, entry in enumerate(study):
         write_record(entry, tmp_path / "one" / str(number))
         write_record(entry, tmp_path / "two" / str(len(study) - number) / "deep")
-    pages = [write_leaderboard(tmp_path / name) for name in ("one", "two")]
+    pages = [write_leaderboard(tmp_path / name).page for name in ("one", "two")]
     assert pages[0].name == "LEADERBOARD.md"
     assert pages[0].read_bytes() == pages[1].read_bytes() == render_markdown(study).encode()
     tables = [page.with_name("leaderboard.csv") for page in pages]
     assert tables[0].read_bytes() == tables[1].read_bytes()
     before = pages[0].read_bytes()
-    assert write_leaderboard(tmp_path / "one").read_bytes() == before
+    assert write_leaderboard(tmp_path / "one").page.read_bytes() == before
 
 
 def test_csv_holds_every_row_unrounded(study: list[ResultRecord], tmp_path: Path) -> None:
     for entry in study:
         write_record(entry, tmp_path)
-    frame = pd.read_csv(write_leaderboard(tmp_path).with_name("leaderboard.csv"))
+    frame = pd.read_csv(write_leaderboard(tmp_path).page.with_name("leaderboard.csv"))
     assert len(frame) == 5
     row = frame[frame.model == "run:runs/simclr"].iloc[0]
     assert row["balanced_accuracy"] == 0.88
@@ -106,6 +106,6 @@ def test_csv_holds_every_row_unrounded(study: list[ResultRecord], tmp_path: Path
 
 
 def test_empty_directory_gives_a_page_and_a_missing_one_an_error(tmp_path: Path) -> None:
-    assert "no results yet" in write_leaderboard(tmp_path).read_text()
+    assert "no results yet" in write_leaderboard(tmp_path).page.read_text()
     with pytest.raises(UsageError, match="No such directory"):
         write_leaderboard(tmp_path / "absent")

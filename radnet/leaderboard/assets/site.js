@@ -6,6 +6,8 @@
   const lines = window.RADNET_LINES || [];
   const SHORT = { "better than ImageNet": "better", "worse than ImageNet": "worse", "no difference shown": "same", "not enough patients to tell": "few" };
 
+  const SIGNS = { better: "▲", worse: "▼", same: "=", few: "?" };
+
   function element(tag, className, text) {
     const node = document.createElement(tag);
     if (className) node.className = className;
@@ -35,6 +37,8 @@
     return svg;
   }
 
+  const percent = (fraction) => (100 * fraction).toLocaleString("en", { maximumFractionDigits: 3 }) + " %";
+  const settingOf = (line) => line.protocol + ", " + percent(line.fraction) + (line.condition === "none" ? "" : ", " + line.condition);
   const signed = (number) => (number < 0 ? "−" : "+") + Math.abs(number).toFixed(3);
 
   const formatters = {
@@ -43,8 +47,11 @@
       const box = element("div");
       const link = element("a", "", line.model);
       link.href = "cells/" + line.cells[0][1] + ".html";
-      box.append(element("span", "badge " + line.arm, line.arm), " ", link);
-      box.appendChild(element("span", "cell-sub", line.arch + (line.pre ? " · " + line.pre : "") + (line.syn ? " · synthetic" : "")));
+      box.appendChild(link);
+      const about = element("span", "cell-sub");
+      about.append(element("span", "badge " + line.arm, line.arm), " " + line.arch + (line.pre ? " · " + line.pre : "") + (line.syn ? " · synthetic" : ""));
+      box.appendChild(about);
+      box.appendChild(element("span", "cell-sub narrow", line.task + ", " + settingOf(line)));
       if (line.cells.length > 1) {
         const seeds = element("span", "cell-sub", "seeds ");
         for (const [seed, hash] of line.cells) {
@@ -59,8 +66,7 @@
     setting(cell) {
       const line = cell.getData();
       const box = element("div", "", line.task);
-      const words = line.protocol + ", " + (100 * line.fraction).toLocaleString("en", { maximumFractionDigits: 3 }) + " %";
-      box.appendChild(element("span", "cell-sub", words + (line.condition === "none" ? "" : ", " + line.condition)));
+      box.appendChild(element("span", "cell-sub", settingOf(line)));
       return box;
     },
     rank(cell) {
@@ -75,18 +81,22 @@
     },
     score(cell) {
       const line = cell.getData();
-      if (line.score === undefined) return element("span", "cell-sub", "unavailable: " + line.why);
+      if (line.score === undefined) {
+        const missing = element("span", "cell-sub", "unavailable (its page says why)");
+        missing.title = line.why;
+        return missing;
+      }
       const box = element("div", "", line.score.toFixed(3));
-      box.append(" ", element("span", "small", "[" + line.ends[0].toFixed(3) + ", " + line.ends[1].toFixed(3) + "]"));
+      box.append(" ", element("span", "ends", "[" + line.ends[0].toFixed(3) + ", " + line.ends[1].toFixed(3) + "]"));
       box.appendChild(bar(line.score, line.ends, line.axis));
-      box.appendChild(element("span", "cell-sub", line.metric));
+      box.appendChild(element("span", "cell-sub", line.metric.replaceAll("_", " ")));
       return box;
     },
     difference(cell) {
       const line = cell.getData();
       if (line.diff === undefined) return line.arm === "imagenet" && line.score !== undefined ? element("span", "cell-sub", "reference") : "–";
       const box = element("div", "", signed(line.diff));
-      box.append(" ", element("span", "small", "[" + signed(line.dends[0]) + ", " + signed(line.dends[1]) + "]"));
+      box.append(" ", element("span", "ends", "[" + signed(line.dends[0]) + ", " + signed(line.dends[1]) + "]"));
       box.appendChild(bar(line.diff, line.dends, [-reach, reach]));
       box.appendChild(element("span", "cell-sub", "to " + line.ref));
       return box;
@@ -100,7 +110,7 @@
     },
     verdict(cell) {
       const line = cell.getData();
-      return line.verdict === undefined ? "–" : element("span", "verdict " + SHORT[line.verdict], line.verdict);
+      return line.verdict === undefined ? "–" : element("span", "verdict " + SHORT[line.verdict], SIGNS[SHORT[line.verdict]] + " " + line.verdict);
     },
   };
 
@@ -133,13 +143,13 @@
         { formatter: "responsiveCollapse", width: 34, minWidth: 34, headerSort: false, hozAlign: "center", responsive: 0 },
         { title: "Model", field: "model", formatter: formatters.model, minWidth: 170, widthGrow: 3, responsive: 0 },
         { title: "Task", field: "task", formatter: formatters.setting, minWidth: 130, widthGrow: 2, responsive: 3 },
-        { title: "Rank", field: "rank", formatter: formatters.rank, minWidth: 95, ...number, headerSortStartingDir: "asc", responsive: 4 },
-        { title: "Score", field: "score", formatter: formatters.score, minWidth: 140, widthGrow: 2, ...number, responsive: 0 },
-        { title: "Difference to ImageNet", field: "diff", formatter: formatters.difference, minWidth: 165, widthGrow: 2, ...number, responsive: 2 },
+        { title: "Rank", field: "rank", formatter: formatters.rank, minWidth: 110, ...number, headerSortStartingDir: "asc", responsive: 4 },
+        { title: "Score", field: "score", formatter: formatters.score, minWidth: 150, widthGrow: 2, ...number, responsive: 0 },
+        { title: "Difference to ImageNet", field: "diff", formatter: formatters.difference, minWidth: 200, widthGrow: 2, ...number, responsive: 2 },
         { title: "Holm p", field: "p", formatter: formatters.p, minWidth: 80, ...number, headerSortStartingDir: "asc", responsive: 5 },
-        { title: "Finding", field: "verdict", formatter: formatters.verdict, minWidth: 150, responsive: 6 },
-        { title: "Train items", field: "items", minWidth: 80, sorter: "number", responsive: 8, formatter: "plaintext" },
-        { title: "Test patients", field: "patients", minWidth: 80, sorter: "number", responsive: 7, formatter: "plaintext" },
+        { title: "Finding", field: "verdict", formatter: formatters.verdict, minWidth: 140, responsive: 6 },
+        { title: "Train items", field: "items", minWidth: 75, sorter: "number", responsive: 8, formatter: "plaintext" },
+        { title: "Test patients", field: "patients", minWidth: 90, sorter: "number", responsive: 7, formatter: "plaintext" },
       ],
     });
     wire(grid);
@@ -152,7 +162,7 @@
       const name = select.dataset.filter;
       const values = [...new Set(lines.map((line) => line[name]))];
       values.sort((a, b) => (typeof a === "number" ? b - a : String(a).localeCompare(String(b))));
-      select.append(new Option("all", ""), ...values.map((value) => new Option(name === "fraction" ? 100 * value + " %" : value, String(value))));
+      select.append(new Option("all", ""), ...values.map((value) => new Option(name === "fraction" ? percent(value) : value, String(value))));
       select.closest("label").hidden = values.length < 2 && name === "condition";
     }
     const search = document.getElementById("search");
