@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from radnet.console import warn
 from radnet.errors import RadnetError
 from radnet.files import write_atomically
 
@@ -95,6 +94,8 @@ def read_zoo(directory: Path) -> tuple[list[Entry], list[str]]:
     for label, source in found:
         name = name_in_timm(label)
         try:
+            if name in entries and _same_place(entries[name].source, source):
+                continue  # published into the zoo itself
             if name in entries:
                 raise ValueError(f"the name {name} is taken by {entries[name].source}")
             if source.startswith("local-dir:"):
@@ -123,6 +124,8 @@ def register_zoo(directory: Path | None = None) -> list[str]:
         except (TypeError, ValueError) as error:  # a configuration that this timm does not know
             problems.append(f"{entry.source}: {error}")
     for problem in problems:
+        from radnet.console import warn  # only here: it takes a tenth of a second, and this runs whenever timm comes
+
         warn(f"left out of the zoo: {problem}")
     return names
 
@@ -192,7 +195,10 @@ def _published(directory: Path) -> dict[str, dict[str, Any]]:
         listed = json.loads(path.read_text(encoding="utf-8"))
         if listed["format"] != FORMAT:
             raise ValueError(f"its format is {listed['format']}, this radnet reads {FORMAT}")
-        models: dict[str, dict[str, Any]] = dict(listed["models"])
+        models = {
+            str(label): {"source": str(known["source"]), "pretrained_cfg": dict(known["pretrained_cfg"])}
+            for label, known in dict(listed["models"]).items()
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -200,6 +206,11 @@ def _published(directory: Path) -> dict[str, dict[str, Any]]:
             f"The list of published models cannot be read ({error})", file=path, fix="Mend or remove the file"
         ) from error
     return models
+
+
+def _same_place(one: str, other: str) -> bool:
+    places = [source.removeprefix("local-dir:") for source in (one, other) if source.startswith("local-dir:")]
+    return one == other or (len(places) == 2 and Path(places[0]).resolve() == Path(places[1]).resolve())
 
 
 def _config_of(directory: Path) -> dict[str, Any]:

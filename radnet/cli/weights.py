@@ -77,7 +77,8 @@ def publish(
         overwrite=overwrite,
     )
     say(f"{done.compared} comparisons of features: equal; {done.results} result record(s) in the card")
-    say(f'published: timm.create_model("{done.source}", pretrained=True), or after import radnet "{done.name}"')
+    named = f', or after import radnet "{done.name}"' if done.name else ""
+    say(f'published: timm.create_model("{done.source}", pretrained=True){named}')
 
 
 def import_(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from radnet.shards import ShardSet
-from radnet.shards.census import take_census
+from radnet.shards.census import count_slices
 
 HEADINGS = ("region", "slice thickness", "manufacturer", "modality", "kernel")
 
@@ -21,7 +21,7 @@ def training_counts(sets: Sequence[ShardSet]) -> dict[str, dict[str, int]]:
     """
     counts: dict[str, Counter[str]] = {heading: Counter() for heading in HEADINGS}
     for one in sets:
-        by = take_census(one.path, one.manifest, split="train").by
+        by = count_slices(one.path, one.manifest, split="train")
         for heading in HEADINGS:
             counts[heading].update({value: count.slices for value, count in by.get(heading, {}).items()})
     return {heading: dict(counter.most_common()) for heading, counter in counts.items() if counter}

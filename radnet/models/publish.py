@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from radnet.console import say
+from radnet.console import say, warn
 from radnet.errors import RadnetError, UsageError
 from radnet.files import explained_disk_errors, new_directory, require_directory
 from radnet.models.card import CardFacts, model_card
@@ -22,11 +22,19 @@ from radnet.models.export import CARD
 from radnet.models.hub import fetch_from_hub, upload_to_hub
 from radnet.models.onnx_form import ONNX
 from radnet.models.prove import require_same_features
-from radnet.models.provenance import CONFIG, RADNET_KEY, WEIGHTS, Provenance, provenance_from_config, read_config
+from radnet.models.provenance import (
+    CONFIG,
+    RADNET_KEY,
+    WEIGHTS,
+    Provenance,
+    is_export,
+    provenance_from_config,
+    read_config,
+)
 from radnet.models.transform import view_from_config
 from radnet.models.weights import weights_sha256
 from radnet.records import ResultRecord, read_records
-from radnet.zoo import Entry, remember_published
+from radnet.zoo import remember_published
 
 TARGETS = "local-dir:DIRECTORY or hf-hub:ORG/NAME"
 
@@ -37,7 +45,7 @@ class Published:
 
     Attributes:
         source: How it is loaded: "local-dir:DIRECTORY" or "hf-hub:ORG/NAME".
-        name: What timm calls it after `import radnet`.
+        name: What timm calls it after `import radnet`; empty when the zoo could not be written to.
         results: Records in its card.
         compared: How often features were compared.
     """
@@ -103,8 +111,13 @@ def publish(
                 compared += require_same_features(export, f"local-dir:{fetched}")
         cfg = read_config(stage)["pretrained_cfg"]
     absolute = f"local-dir:{Path(place).resolve()}" if scheme == "local-dir" else target
-    entry: Entry = remember_published(place.rstrip("/").split("/")[-1], absolute, cfg)
-    return Published(target, entry.name, len(found), compared)
+    label = place.rstrip("/").split("/")[-1]
+    try:
+        name = remember_published(label, absolute, cfg).name
+    except RadnetError as error:
+        name = ""
+        warn(f"it is published, but timm will not know it by a name of its own: {error}")
+    return Published(target, name, len(found), compared)
 
 
 def _counted(origin: Provenance, data: tuple[str, ...]) -> Provenance:
@@ -186,8 +199,6 @@ def _write_card(
 
 def _to_directory(export: Path, stage: Path, out: Path, overwrite: bool) -> int:
     """Copy the staged export to its place; returns how often features were compared."""
-    from radnet.models.provenance import is_export
-
     if out.resolve() == export.resolve():
         raise UsageError("The export is published to another directory than its own", file=out, fix="Choose another")
     if overwrite and out.is_dir() and any(out.iterdir()) and not is_export(out):

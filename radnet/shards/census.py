@@ -57,21 +57,17 @@ class Census:
     rejects: dict[str, RejectCount]
 
 
-def take_census(path: Path, manifest: Manifest, *, split: str | None = None) -> Census:
+def take_census(path: Path, manifest: Manifest) -> Census:
     """Count a set.
 
     Args:
         path: Its directory.
         manifest: Its manifest.
-        split: Only the slices of this split; None for all.
 
     Raises:
         RadnetError: A table cannot be read.
     """
-    try:
-        by = _count(path / manifest.index.file, split)
-    except (OSError, pa.ArrowException) as error:
-        raise RadnetError("The index cannot be read", file=path / manifest.index.file, fix=COPY_AGAIN) from error
+    by = count_slices(path, manifest)
     try:
         rejects = _count_rejects(path / manifest.rejects.file)
     except (OSError, pa.ArrowException) as error:
@@ -79,6 +75,23 @@ def take_census(path: Path, manifest: Manifest, *, split: str | None = None) -> 
             "The table of rejects cannot be read", file=path / manifest.rejects.file, fix=COPY_AGAIN
         ) from error
     return Census(by, rejects)
+
+
+def count_slices(path: Path, manifest: Manifest, *, split: str | None = None) -> dict[str, dict[str, Count]]:
+    """Heading -> value -> count, from the index alone.
+
+    Args:
+        path: The set's directory.
+        manifest: Its manifest.
+        split: Only the slices of this split; None for all.
+
+    Raises:
+        RadnetError: The index cannot be read.
+    """
+    try:
+        return _count(path / manifest.index.file, split)
+    except (OSError, pa.ArrowException) as error:
+        raise RadnetError("The index cannot be read", file=path / manifest.index.file, fix=COPY_AGAIN) from error
 
 
 def thickness_bin(thickness_mm: float | None) -> str:

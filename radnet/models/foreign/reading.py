@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ _PREFERRED = ("teacher", "state_dict", "model", "model_state_dict", "student")
 
 _INERT: list[Any] = [argparse.Namespace]
 """Classes beside tensors that checkpoints of MAE and DINO hold; making one executes nothing."""
+
+_REFUSED = r"[Uu]nsupported (global|GLOBAL|class)|unrecognized function|Can only (create|build)"
+"""How torch's unpickler words that something would be called, as against bytes that are no pickle."""
 
 _DEPTH = 3
 
@@ -79,7 +83,7 @@ def _torch(file: Path) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         foreign = _what_it_would_call(file)
-        if not foreign and "weights_only" not in str(error).lower():
+        if not foreign and not re.search(_REFUSED, str(error)):
             raise _damaged(file, error) from error
         raise RadnetError(
             "This file is a pickle that holds more than tensors, and loading it would execute code; nothing of it was "
