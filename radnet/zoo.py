@@ -138,21 +138,18 @@ def register_entry(entry: Entry) -> None:
         ValueError: The name is one of timm's own.
     """
     import timm
-    from timm.models import register_model
+    from timm.models import PretrainedCfg, register_model
 
     if timm.is_model(entry.name) and entry.name not in _ours:
         raise ValueError(f"timm has a model {entry.name} of its own")
     scheme, _, place = entry.source.partition(":")
     where = {"hf_hub_id": place, "source": "hf-hub"} if scheme == "hf-hub" else {"file": place, "source": "local-dir"}
-    before = default_cfgs.get(entry.name)
-    if before == {**entry.pretrained_cfg, **where}:
+    cfg = {**entry.pretrained_cfg, **where}
+    if default_cfgs.get(entry.name) == cfg:
         return
-    default_cfgs[entry.name] = {**entry.pretrained_cfg, **where}
-    try:
-        _quietly(register_model, _entry_point(entry))
-    except TypeError:
-        del default_cfgs[entry.name]
-        raise
+    PretrainedCfg(**cfg)  # register_model would find out too late, with the name half registered
+    default_cfgs[entry.name] = cfg
+    _quietly(register_model, _entry_point(entry))
     _ours.add(entry.name)
 
 

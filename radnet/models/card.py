@@ -126,7 +126,7 @@ def _data(facts: CardFacts) -> str:
     if origin.source:
         lines.append(f"Weights of another project, imported: {origin.trained_on}.")
     elif origin.data:
-        lines += ["| shard set | content (SHA-256 of its manifest) |", "|---|---|"]
+        lines += ["| shard set | content hash (`content_sha256` of its manifest) |", "|---|---|"]
         lines += [f"| {name} | `{digest}` |" for name, digest in origin.data.items()]
     else:
         lines.append("Not stated.")

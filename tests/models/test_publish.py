@@ -118,7 +118,7 @@ def test_a_published_directory_has_the_features_and_a_card_that_the_hub_understa
 def test_timm_alone_gives_the_same_features_of_what_was_published(tmp_path: Path) -> None:
     """In a process that cannot import radnet: one and three channels, one vector and feature maps."""
     three = EvaluationView(32, MultiWindow(), (0.5,) * 3, (0.5,) * 3)
-    vit = {"embed_dim": 24, "depth": 2, "num_heads": 2, "img_size": 32, "patch_size": 8}
+    vit = {"embed_dim": 24, "depth": 3, "num_heads": 2, "img_size": 32, "patch_size": 8}
     for name, architecture, view, arguments in (
         ("residual", "test_resnet", None, {}),
         ("mobile", "tf_efficientnet_lite0", None, {}),
