@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from radnet.cli import data, experiments, tasks, views
+from radnet.cli import data, experiments, views, weights
 from radnet.console import is_main_process
 from radnet.errors import RadnetError, UsageError
 
@@ -39,6 +39,7 @@ experiments.register(app)
 data.register(app)
 tasks.register(app)
 views.register(app)
+weights.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from radnet.cli import sets
-from radnet.cli.build import Jobs, Overwrite, build
+from radnet.cli.build import Jobs, build
 
 PhantomFormat = Literal["dicom", "nifti", "mixed"]
 
@@ -18,7 +18,6 @@ def register(app: typer.Typer) -> None:
     sets.register(shards)
     app.add_typer(shards, name="shards")
     app.command("phantom")(phantom)
-    app.command("export")(export)
 
 
 def phantom(
@@ -46,18 +45,3 @@ def phantom(
         jobs=jobs,
     )
     say(f"synthetic archive: {out}; build a set from it with: radnet shards build {out} OUT")
-
-
-def export(
-    run: Annotated[Path, typer.Argument(help="A run directory of radnet pretrain, finished or not.")],
-    out: Annotated[Path, typer.Argument(help="Directory of the export.")],
-    step: Annotated[int | None, typer.Option(help="The checkpoint after so many steps; default: the newest.")] = None,
-    average: Annotated[int, typer.Option(min=1, help="Average the weights of so many checkpoints up to it.")] = 1,
-    overwrite: Overwrite = False,
-) -> None:
-    """Export a run's newest checkpoint so that timm.create_model("local-dir:OUT", pretrained=True) loads it."""
-    from radnet.console import say
-    from radnet.pretrain.run import export_run
-
-    export_run(run, out, step=step, average=average, overwrite=overwrite)
-    say(f'exported: timm.create_model("local-dir:{out}", pretrained=True, num_classes=0)')

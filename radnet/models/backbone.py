@@ -27,17 +27,20 @@ def require_architecture(name: str) -> None:
         )
 
 
-def create_backbone(architecture: str, *, in_chans: int = 1, seed: int | None = None, **arguments: Any) -> nn.Module:
-    """A timm model without classifier and with random weights.
+def create_backbone(
+    architecture: str, *, in_chans: int = 1, seed: int | None = None, classes: int = 0, **arguments: Any
+) -> nn.Module:
+    """A timm model with random weights, without classifier unless `classes` are given.
 
     Args:
         architecture: A timm model name ("resnet50", "vit_small_patch16_224").
         in_chans: Channels of its input.
         seed: Seed of the random weights; None draws from torch's current state.
+        classes: Outputs of its classifier; 0 for none.
         arguments: More arguments of `timm.create_model` (`img_size`, `drop_path_rate`, …).
 
     Returns:
-        A module that maps (B, C, H, W) to features (B, D).
+        A module that maps (B, C, H, W) to features (B, D), or to (B, classes).
 
     Raises:
         UsageError: timm knows no such model or does not take an argument.
@@ -48,7 +51,7 @@ def create_backbone(architecture: str, *, in_chans: int = 1, seed: int | None = 
             torch.manual_seed(seed)
         try:
             model: nn.Module = timm.create_model(
-                architecture, pretrained=False, num_classes=0, in_chans=in_chans, **arguments
+                architecture, pretrained=False, num_classes=classes, in_chans=in_chans, **arguments
             )
         except (TypeError, ValueError) as error:
             raise UsageError(

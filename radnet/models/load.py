@@ -1,7 +1,7 @@
 """From a model's name to a frozen feature extractor: one path for every arm of a comparison."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +12,9 @@ from torch import nn
 
 from radnet.errors import RadnetError, UsageError
 from radnet.models.backbone import count_parameters, create_backbone, require_architecture
-from radnet.models.export import CONFIG, RADNET_KEY, read_config
 from radnet.models.names import ModelName
+from radnet.models.provenance import CONFIG, RADNET_KEY, provenance_from_config, read_config
+from radnet.models.transform import RUN_EXPORT
 from radnet.models.weights import (
     WEIGHTS_VARIABLE,
     hub_or_cache,
@@ -21,10 +22,9 @@ from radnet.models.weights import (
     packaged_state,
     weights_sha256,
 )
+from radnet.zoo import source_of
 
-RUN_EXPORT = "export"
-"""Where a run keeps its export."""
-
+__all__ = ["RUN_EXPORT", "Arm", "LoadedModel", "WeightsUnavailableError", "check_model", "load_model"]
 
 Arm = Literal["in-domain", "imagenet", "random", "other"]
 """Side of a comparison that a model stands on."""
@@ -89,7 +89,8 @@ def load_model(name: ModelName, *, seed: int = 0, in_chans: int = 1, size: int |
     if name.scheme == "hf-hub":
         return _from_hub(name, size)
     if name.scheme == "timm":
-        return _imagenet(name, size)
+        known = source_of(name.value)
+        return _of_zoo(name, ModelName.parse(known), size) if known else _imagenet(name, size)
     backbone = create_backbone(name.value, in_chans=in_chans, seed=seed, **_size_arguments(name.value, size))
     grey = (0.5,) * in_chans
     return _loaded(name, "random", backbone, name.value, grey, grey, "none (random weights)")
@@ -174,18 +175,21 @@ def _with_config(name: ModelName, backbone: nn.Module, config: dict[str, Any]) -
     settings: dict[str, Any] = backbone.pretrained_cfg  # type: ignore[assignment]
     mean, std = tuple(settings["mean"]), tuple(settings["std"])
     architecture = str(config.get("architecture", name.value))
-    provenance = config.get(RADNET_KEY, {}).get("provenance")
-    if provenance is None:
+    if not config.get(RADNET_KEY, {}).get("provenance"):
         return _loaded(name, "other", backbone, architecture, mean, std, "not stated by the export")
-    sets = ", ".join(provenance["data"]) or "not stated"
-    synthetic = bool(provenance["synthetic"])
-    words = f"{sets}{' (synthetic)' if synthetic else ''}, {provenance['steps']} steps"
-    data = tuple(provenance["data"].values())
-    initial = provenance.get("initial_weights", {})  # exports of before had none
-    if initial:
-        words = f"{initial['pretraining']}; then {words}"
-        data += tuple(initial["data"])
-    return _loaded(name, "in-domain", backbone, architecture, mean, std, words, provenance["method"], synthetic, data)
+    origin = provenance_from_config(config, name)
+    arm: Arm = origin.source.get("arm", "other") if origin.source else "in-domain"
+    data = (*origin.data.values(), *origin.initial_weights.get("data", ()))
+    return _loaded(
+        name, arm, backbone, architecture, mean, std, origin.trained_on, origin.method, origin.synthetic, data
+    )
+
+
+def _of_zoo(name: ModelName, source: ModelName, size: int | None) -> LoadedModel:
+    """An export that timm knows as `radnet_…`."""
+    if source.scheme == "hf-hub":
+        return replace(_from_hub(source, size), name=name)
+    return _from_export(name, Path(source.value), size)
 
 
 def _from_hub(name: ModelName, size: int | None) -> LoadedModel:

@@ -92,6 +92,11 @@ def hub_or_cache() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = offline
 
 
+def hub_answers() -> bool:
+    """Whether there is a way to the hub."""
+    return _hub_answers()
+
+
 @cache
 def _hub_answers() -> bool:
     """Whether there is a way to the hub; asked once a process."""

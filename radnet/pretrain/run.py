@@ -72,7 +72,7 @@ def _run(settings: PretrainSettings, data: TrainingData, processes: Processes) -
     observer: Observer = monitor_of(settings, evaluation_view(method, settings))
     order = data.order(_batch_of_a_rank(settings, processes), processes.world_size, settings.seed)
     initial = load_initial_weights(method, settings.initial_weights)
-    origin = provenance(settings, data, initial)
+    origin = provenance(settings, data, initial, counted=processes.is_main)
     if claim(out, settings, origin, processes):
         say(f"This run is finished: {out}")
         return out

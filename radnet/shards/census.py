@@ -67,10 +67,7 @@ def take_census(path: Path, manifest: Manifest) -> Census:
     Raises:
         RadnetError: A table cannot be read.
     """
-    try:
-        by = _count(path / manifest.index.file)
-    except (OSError, pa.ArrowException) as error:
-        raise RadnetError("The index cannot be read", file=path / manifest.index.file, fix=COPY_AGAIN) from error
+    by = count_slices(path, manifest)
     try:
         rejects = _count_rejects(path / manifest.rejects.file)
     except (OSError, pa.ArrowException) as error:
@@ -78,6 +75,23 @@ def take_census(path: Path, manifest: Manifest) -> Census:
             "The table of rejects cannot be read", file=path / manifest.rejects.file, fix=COPY_AGAIN
         ) from error
     return Census(by, rejects)
+
+
+def count_slices(path: Path, manifest: Manifest, *, split: str | None = None) -> dict[str, dict[str, Count]]:
+    """Heading -> value -> count, from the index alone.
+
+    Args:
+        path: The set's directory.
+        manifest: Its manifest.
+        split: Only the slices of this split; None for all.
+
+    Raises:
+        RadnetError: The index cannot be read.
+    """
+    try:
+        return _count(path / manifest.index.file, split)
+    except (OSError, pa.ArrowException) as error:
+        raise RadnetError("The index cannot be read", file=path / manifest.index.file, fix=COPY_AGAIN) from error
 
 
 def thickness_bin(thickness_mm: float | None) -> str:
@@ -92,13 +106,15 @@ def thickness_bin(thickness_mm: float | None) -> str:
     return f"> {lower:g} mm"
 
 
-def _count(index: Path) -> dict[str, dict[str, Count]]:
+def _count(index: Path, split: str | None) -> dict[str, dict[str, Count]]:
     slices: dict[tuple[str, str], int] = defaultdict(int)
     series: dict[tuple[str, str], set[str]] = defaultdict(set)
     patients: dict[tuple[str, str], set[str]] = defaultdict(set)
     for table in batches(index, _SERIES_COLUMNS):
         # all columns are the same within a series, so the groups are few
         for group in table.group_by(table.column_names).aggregate([([], "count_all")]).to_pylist():
+            if split is not None and group["split"] != split:
+                continue
             for place in _places(group):
                 slices[place] += group["count_all"]
                 series[place].add(group["series_key"])

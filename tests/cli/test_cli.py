@@ -37,7 +37,18 @@ def test_help_is_quick_and_names_every_command() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "radnet", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("demo", "pretrain", "evaluate", "leaderboard", "shards", "phantom", "export", "task"):
+    for command in (
+        "demo",
+        "pretrain",
+        "evaluate",
+        "leaderboard",
+        "shards",
+        "phantom",
+        "export",
+        "publish",
+        "import",
+        "task",
+    ):
         assert command in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not imported & {"torch", "lightly", "timm", "pandas", "sklearn", "hydra"}

@@ -10,6 +10,7 @@ from typing import Any
 from radnet.console import say, warn
 from radnet.files import explained_disk_errors, write_atomically
 from radnet.pretrain.moment import Moment
+from radnet.pretrain.monitors.best import Best, BestKeeper
 from radnet.pretrain.monitors.curves import FACTS, draw_curves
 from radnet.pretrain.monitors.diagnosis import diagnose
 from radnet.pretrain.monitors.findings import Bulletin, RunFacts
@@ -63,6 +64,7 @@ class Monitor:
         self._wandb_id: str | None = None
         self._run: RunDescription | None = None
         self._knn: OnlineKnn | None = None
+        self._best: BestKeeper | None = None
         self._diagnosed_step = 0
 
     def start(self, run: RunDescription) -> None:
@@ -76,6 +78,7 @@ class Monitor:
         if not run.processes.is_main:
             return
         if self._labelled is not None:
+            self._best = BestKeeper(run.out, run.first_step)
             say(self._labelled.summary())
         for line in read_lines(run.out / LOG, run.first_step):
             self._history.add(line)
@@ -101,7 +104,11 @@ class Monitor:
         self._own_s = 0.0
         line: dict[str, float] = {}
         if self._knn is not None and (done % self._knn_every == 0 or done == run.total_steps):
-            line |= self._knn(run.method.backbone)
+            scores = self._knn(run.method.backbone)
+            line |= scores
+            for metric, score in scores.items():
+                if self._best is not None and math.isfinite(score):
+                    self._best.consider(Best(done, metric, score), run.method.backbone)
         if run.processes.is_main:
             line |= self._look_at_features(seen, done)
             if seen.is_logged:

@@ -1,0 +1,103 @@
+"""The Hugging Face hub: bringing a finished export there, and fetching it again to see what arrived."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+
+from radnet import __version__
+from radnet.errors import RadnetError, UsageError
+from radnet.hashing import sha256_of_file
+from radnet.models.weights import hub_answers
+
+ELSEWHERE = "or publish to local-dir:DIRECTORY and upload that directory later"
+
+
+def upload_to_hub(directory: Path, repository: str, *, private: bool, overwrite: bool) -> None:
+    """Upload all files of a directory in one commit; what a repository held before stays in its history.
+
+    Args:
+        directory: A finished export.
+        repository: ORG/NAME.
+        private: Make a new repository private.
+        overwrite: Add a commit to a repository that exists.
+
+    Raises:
+        UsageError: There is such a repository and `overwrite` was not asked for.
+        RadnetError: The hub cannot be reached, or does not let us in.
+    """
+    api = HfApi(endpoint=constants.ENDPOINT, library_name="radnet", library_version=__version__)
+    with _explained(repository):
+        if api.repo_exists(repository):
+            if not overwrite:
+                raise UsageError(
+                    "There is a model of this name on the hub",
+                    seen=repository,
+                    fix="Choose another name, or give --overwrite to add a new version to it",
+                )
+        else:
+            api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repository, folder_path=directory, commit_message=f"Model exported by radnet {__version__}"
+        )
+
+
+@contextmanager
+def fetch_from_hub(repository: str, original: Path) -> Iterator[Path]:
+    """What the hub gives out now, in a scratch directory.
+
+    Args:
+        repository: ORG/NAME.
+        original: The directory that was uploaded.
+
+    Raises:
+        RadnetError: It cannot be fetched, or a file is not the one that was uploaded.
+    """
+    with tempfile.TemporaryDirectory(prefix="radnet-hub-") as scratch:
+        api = HfApi(endpoint=constants.ENDPOINT, library_name="radnet", library_version=__version__)
+        with _explained(repository):
+            fetched = Path(api.snapshot_download(repository, local_dir=Path(scratch) / "fetched"))
+        for file in sorted(original.iterdir()):
+            copy = fetched / file.name
+            if not copy.is_file() or sha256_of_file(copy) != sha256_of_file(file):
+                raise RadnetError(
+                    f"The hub gives out another {file.name} than the one that was uploaded",
+                    seen=repository,
+                    fix="Publish it again with --overwrite",
+                )
+        yield fetched
+
+
+@contextmanager
+def _explained(repository: str) -> Iterator[None]:
+    """Turn what the hub's client raises into an error that says what to do."""
+    if not hub_answers():
+        raise RadnetError(
+            "The hub cannot be reached", seen=f"hf-hub:{repository}", fix=f"Connect to the network, {ELSEWHERE}"
+        )
+    try:
+        yield
+    except RadnetError:
+        raise
+    except (LocalTokenNotFoundError, HfHubHTTPError) as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, LocalTokenNotFoundError) or status in (401, 403):
+            raise RadnetError(
+                "The hub does not let us write there",
+                seen=f"hf-hub:{repository}",
+                fix="Log in with: hf auth login (or set HF_TOKEN) as a member of that organisation",
+            ) from error
+        raise RadnetError(
+            f"The hub refused ({' '.join(str(error).split())[:200]})",
+            seen=f"hf-hub:{repository}",
+            fix=f"Try again later, {ELSEWHERE}",
+        ) from error
+    except Exception as error:  # the client raises what its HTTP library raises, which differs between versions
+        raise RadnetError(
+            f"The hub cannot be reached ({type(error).__name__})",
+            seen=f"hf-hub:{repository}",
+            fix=f"Connect to the network, {ELSEWHERE}",
+        ) from error
