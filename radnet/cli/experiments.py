@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
     app.command("pretrain")(pretrain)
     app.command("evaluate")(evaluate)
+    app.command("analyze")(analyze)
     app.command("leaderboard")(leaderboard)
     tasks = typer.Typer(no_args_is_help=True, help="Transfer tasks.")
     tasks.command("list")(task_list)
@@ -66,6 +67,19 @@ def evaluate(overrides: Overrides = None, defaults: Defaults = False) -> None:
     from radnet.transfer.run import evaluate_from_overrides
 
     show(render_terminal(evaluate_from_overrides(overrides or [])))
+
+
+def analyze(overrides: Overrides = None, defaults: Defaults = False) -> None:
+    """Look into the feature space: radnet analyze models=[M,…] tasks=[SET,…] out=DIR.
+
+    CKA, neighbours, domain gap, spectra, maps: one page, figures and numbers. The same command continues a report.
+    """
+    if defaults:
+        _show_defaults("analyze", ())
+        return
+    from radnet.cli.analyze import run_analyze
+
+    run_analyze(overrides or [])
 
 
 def leaderboard(results: Results = Path("results")) -> None:
