@@ -90,7 +90,9 @@ def overlap_correlation(a: NDArray[Any], b: NDArray[Any]) -> tuple[float, float]
     if min(deviations) == 0:
         return 0.0, 0.0
     # of mean 0 and deviation 1, so that float32 has digits enough
-    left, right = ((x.astype(np.float32) - np.float32(x.mean())) / np.float32(d) for x, d in zip((a, b), deviations))
+    left, right = (
+        (x.astype(np.float32) - np.float32(x.mean())) / np.float32(d) for x, d in zip((a, b), deviations, strict=True)
+    )
     of_left = [rfft2(x, shape) for x in (np.ones_like(left), left, left**2)]
     of_right = [np.conj(rfft2(x, shape)) for x in (np.ones_like(right), right, right**2)]
 

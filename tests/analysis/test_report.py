@@ -40,7 +40,8 @@ def test_a_report_has_page_figures_and_numbers(report: Path) -> None:
     assert {"cka_layers.png", "domains_auc.png", "eigenvalues.png", "maps_by_set.png", "duplicates.png"} <= figures
     for figure in figures:
         assert f"figures/{figure}" in page
-    assert "share" in page and "patients; they are never on both sides" in page  # one set was given twice
+    assert "share" in page
+    assert "patients; they are never on both sides" in page
     for name in ("similarity", "cka_layers", "retrieval", "domains", "spectrum", "wkw", "duplicates", "map"):
         rows = json.loads((out / "numbers" / f"{name}.json").read_text())
         frame = pd.read_parquet(out / "numbers" / f"{name}.parquet")
@@ -49,7 +50,9 @@ def test_a_report_has_page_figures_and_numbers(report: Path) -> None:
     same = layers[layers["layer"] == layers["other_layer"]]
     assert np.allclose(same["cka"].dropna(), 1)
     html = (out / "map.html").read_text()
-    assert "__DATA__" not in html and "http://" not in html and "https://" not in html
+    assert "__DATA__" not in html
+    assert "http://" not in html
+    assert "https://" not in html
 
 
 def test_one_set_given_twice_is_told_as_such(report: Path) -> None:

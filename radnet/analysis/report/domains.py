@@ -24,7 +24,7 @@ THICKNESS, SPACING = "slice_thickness_mm", "spacing_z_mm"
 
 def domains_section(study: Study) -> Section:
     """Compute, draw and describe."""
-    for name in study.models:
+    for name in study.compared:
         for a, b in combinations(study.sets, 2):
             left, right = _side(study, name, a), _side(study, name, b)
             identity = study.identity(name, a, b)
@@ -53,10 +53,10 @@ def domains_section(study: Study) -> Section:
         ("domains_a_distance", "proxy A-distance (0: alike, 2: apart)", "a_distance", 2.0),
         ("domains_mixing", "entropy of the neighbours' domains (1: mixed)", "mixing_entropy", 1.0),
     ):
-        grids = [_grid(study, model, names, key) for model in study.models]
+        grids = [_grid(study, model, names, key) for model in study.compared]
         drawn = heat_maps(study.figures / f"{label}.png", grids if len(names) > 1 else [], title, highest=top)
         parts.append(figure(drawn, title))
-    gaps = [_gaps(study, model, names) for model in study.models]
+    gaps = [_gaps(study, model, names) for model in study.compared]
     if any(np.isfinite(grid[4]).any() for grid in gaps):
         drawn = heat_maps(
             study.figures / "generalisation_gap.png", gaps, "balanced accuracy lost", lowest=-0.2, highest=0.8

@@ -10,7 +10,6 @@ from radnet.analysis.report.figures import scatter_panels
 from radnet.analysis.report.html import Section, figure, table, warning
 from radnet.analysis.report.map_page import map_page
 from radnet.analysis.report.sets import choose_items
-from radnet.analysis.report.spectrum import CHECKPOINT
 from radnet.analysis.report.store import Row
 from radnet.analysis.report.study import Study
 from radnet.analysis.report.thumbnails import atlas
@@ -32,9 +31,7 @@ def maps_section(study: Study) -> Section:
         warn('map=umap needs the package umap-learn (pip install "radnet[maps]"); only PCA is drawn')
     points: dict[tuple[str, str], NDArray[np.float32]] = {}
     explained: list[Row] = []
-    for name in study.models:
-        if CHECKPOINT.match(name):
-            continue
+    for name in study.compared:
         rows = study.store.part("map", {**study.identity(name, *study.sets), "set": None, "other": None, "method": PCA,
                                         "items": len(chosen)}, partial(_pca, study, name, chosen))  # fmt: skip
         points |= _points(rows, name, PCA, len(chosen))

@@ -24,7 +24,7 @@ SAME, OTHER = COLOURS[2], COLOURS[1]
 
 def neighbours_section(study: Study) -> Section:
     """Compute, draw and describe."""
-    for name in study.models:
+    for name in study.compared:
         for one in study.sets:
             identity = {**study.identity(name, one), "k": study.settings.k}
             study.store.part("retrieval", identity, partial(_retrieval, study, name, one))
@@ -41,7 +41,7 @@ def neighbours_section(study: Study) -> Section:
             "hubness (skewness of how often an item is a neighbour) and how the neighbours were found.",
             study.store.rows("neighbourhoods"),
         ),
-        *[_sheet(study, name) for name in study.models],
+        *[_sheet(study, name) for name in study.compared],
     ]
     if study.settings.duplicates:
         parts += _duplicates_parts(study)
@@ -144,7 +144,7 @@ def study_file(name: str) -> str:
 
 def proposer(study: Study) -> str:
     """The model whose features propose duplicates: the first that was trained."""
-    return next((name for name, model in study.models.items() if model.arm != "random"), next(iter(study.models)))
+    return next((name for name in study.compared if study.models[name].arm != "random"), study.compared[0])
 
 
 def _duplicates_parts(study: Study) -> list[str]:

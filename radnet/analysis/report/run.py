@@ -51,6 +51,7 @@ def analyze(settings: AnalyzeSettings, more: Sequence[tuple[str, str]] = ()) -> 
         RadnetError: A slice cannot be read, weights cannot be had, or the disk is full.
     """
     _require_report_or_nothing(settings.out)
+    require_report_or_nothing(settings.out)
     with explained_disk_errors(settings.out, "what was finished is kept; the same command goes on"):
         asked = [(name, name) for name in settings.models] + list(more)
         for name, _ in asked:
@@ -80,8 +81,12 @@ def analyze(settings: AnalyzeSettings, more: Sequence[tuple[str, str]] = ()) -> 
     return settings.out / INDEX
 
 
-def _require_report_or_nothing(out: Path) -> None:
-    """Refuse a directory that holds something else than a report."""
+def require_report_or_nothing(out: Path) -> None:
+    """Refuse a directory that holds something else than a report; make it where there is none.
+
+    Raises:
+        UsageError: It does, or the path is a file.
+    """
     if out.exists() and not out.is_dir():
         raise UsageError("The output path is a file, a directory is needed", file=out, fix="Choose another path")
     if out.is_dir() and any(out.iterdir()) and not (out / ".parts").is_dir():

@@ -27,12 +27,12 @@ GRAM_ITEMS = 1000
 
 def similarity_section(study: Study) -> Section:
     """Compute, draw and describe."""
-    pairs = list(combinations(study.models, 2))
+    pairs = list(combinations(study.compared, 2))
     for a, b in pairs:
         study.store.part("similarity", _identity(study, a, b), partial(_outputs, study, a, b))
-    for a, b in combinations_with_replacement(study.models, 2):
+    for a, b in combinations_with_replacement(study.compared, 2):
         study.store.part("cka_layers", _identity(study, a, b), partial(_layers, study, a, b))
-    for name in study.models:
+    for name in study.compared:
         study.store.part("weights_uniqueness", study.identity(name), partial(_uniqueness, study, name))
     for a, b in pairs:
         study.store.part("weights_feature_reuse", _identity(study, a, b), partial(_reuse, study, a, b))
@@ -45,7 +45,7 @@ def similarity_section(study: Study) -> Section:
                 study.store.rows("similarity"),
             )
         )
-    maps = [_grid(study, a, b) for a, b in combinations_with_replacement(study.models, 2)]
+    maps = [_grid(study, a, b) for a, b in combinations_with_replacement(study.compared, 2)]
     drawn = heat_maps(study.figures / "cka_layers.png", [one for one in maps if one is not None], "unbiased linear CKA")
     parts.append(figure(drawn, "Linear CKA between layers, by unbiased minibatches; the last layer is the output."))
     unique = [row for row in study.store.rows("weights_uniqueness") if row.get("uniqueness") is not None]

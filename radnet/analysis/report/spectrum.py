@@ -1,6 +1,5 @@
 """Section: how features use their space, by model and set, and how that moves over a run's checkpoints."""
 
-import re
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ from radnet.analysis.report.figures import lines
 from radnet.analysis.report.html import Section, figure, table
 from radnet.analysis.report.sets import DomainSet
 from radnet.analysis.report.store import Row
-from radnet.analysis.report.study import Study
+from radnet.analysis.report.study import CHECKPOINT, Study
 from radnet.analysis.spectrum import (
     alignment,
     alpha_req,
@@ -25,13 +24,6 @@ from radnet.analysis.spectrum import (
 from radnet.errors import RadnetError
 
 MEASURES = ("rankme", "lidar", "alpha_req", "participation_ratio", "uniformity", "alignment")
-CHECKPOINT = re.compile(r"^(?P<run>.*) @ (?P<step>\d+)$")
-"""How a checkpoint of a run is called among the models of a report."""
-
-
-def checkpoint_name(run: str, step: int) -> str:
-    """The name in a report of a run's checkpoint."""
-    return f"{run} @ {step}"
 
 
 def spectrum_section(study: Study) -> Section:
@@ -83,9 +75,7 @@ def _measured(study: Study, name: str, one: DomainSet) -> list[Row]:
 def _eigenvalues(study: Study) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
     panels: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
     for one in study.sets:
-        for name in study.models:
-            if CHECKPOINT.match(name):
-                continue
+        for name in study.compared:
             features: NDArray[Any] = study.features[name, one.name]
             if not np.isfinite(features).all() or len(features) < 3:
                 continue

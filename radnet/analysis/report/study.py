@@ -1,5 +1,6 @@
 """What the sections of a report share: models, sets, their features from the shared cache."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,14 @@ from radnet.models import LoadedModel
 from radnet.transfer.features import default_cache, features_of
 from radnet.views import EvaluationView, window_policy
 
+CHECKPOINT = re.compile(r"^(?P<run>.*) @ (?P<step>\d+)$")
+"""How a checkpoint of a run is called among the models of a report."""
+
+
+def checkpoint_name(run: str, step: int) -> str:
+    """The name in a report of a run's checkpoint."""
+    return f"{run} @ {step}"
+
 
 @dataclass(frozen=True)
 class Study:
@@ -21,7 +30,7 @@ class Study:
 
     Attributes:
         settings: Of the report.
-        models: By the name that the report calls them.
+        models: By the name that the report calls them; those of checkpoints only have their spectrum measured.
         sets: In the order in which they were given.
         features: (model, set) -> float32, (N, D), of the set's items that take part.
         store: Where numbers go.
@@ -32,6 +41,11 @@ class Study:
     sets: list[DomainSet]
     features: Mapping[tuple[str, str], NDArray[np.float32]]
     store: Store
+
+    @property
+    def compared(self) -> list[str]:
+        """Names of the models that were asked for, without checkpoints on the way."""
+        return [name for name in self.models if CHECKPOINT.match(name) is None]
 
     @property
     def figures(self) -> Path:

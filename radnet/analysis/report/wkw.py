@@ -10,7 +10,6 @@ from radnet.analysis.report.figures import bars, contact_sheet
 from radnet.analysis.report.html import Section, figure, table
 from radnet.analysis.report.neighbours import study_file
 from radnet.analysis.report.sets import UNKNOWN, DomainSet
-from radnet.analysis.report.spectrum import CHECKPOINT
 from radnet.analysis.report.store import Row
 from radnet.analysis.report.study import Study
 from radnet.analysis.report.thumbnails import thumbnail
@@ -23,7 +22,7 @@ SHOWN = 8
 
 def wkw_section(study: Study) -> Section:
     """Compute, draw and describe."""
-    models = [name for name in study.models if CHECKPOINT.match(name) is None][:MOST_MODELS]
+    models = study.compared[:MOST_MODELS]
     parts: list[str] = []
     first = 0
     for one in study.sets:
