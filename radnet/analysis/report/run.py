@@ -50,7 +50,7 @@ def analyze(settings: AnalyzeSettings, more: Sequence[tuple[str, str]] = ()) -> 
         UsageError: A model or set does not exist, or `out` holds something else.
         RadnetError: A slice cannot be read, weights cannot be had, or the disk is full.
     """
-    _require_report_or_nothing(settings.out)
+    require_report_or_nothing(settings.out)
     require_report_or_nothing(settings.out)
     with explained_disk_errors(settings.out, "what was finished is kept; the same command goes on"):
         asked = [(name, name) for name in settings.models] + list(more)
