@@ -154,7 +154,7 @@ def _duplicates_parts(study: Study) -> list[str]:
     found = [row for row in rows if row.get("correlation") is not None]
     summary: dict[tuple[str, str], Row] = {}
     for row in found:
-        key = (row["series"], row["other_series"])
+        key = (row["set"] + row["series"], row["other"] + row["other_series"])
         entry = summary.setdefault(
             key,
             {
@@ -174,8 +174,9 @@ def _duplicates_parts(study: Study) -> list[str]:
     study.store.part("duplicate_series", identity, lambda: sorted(summary.values(), key=lambda row: -row["pairs"]))
     shown, seen = [], set()
     for row in found:  # one pair of each two series, best first
-        if (row["series"], row["other_series"]) not in seen and len(shown) < SHOWN_DUPLICATES:
-            seen.add((row["series"], row["other_series"]))
+        key = (row["set"] + row["series"], row["other"] + row["other_series"])
+        if key not in seen and len(shown) < SHOWN_DUPLICATES:
+            seen.add(key)
             shown.append(row)
     pairs = [
         [
@@ -191,7 +192,7 @@ def _duplicates_parts(study: Study) -> list[str]:
         table(
             f"Pictures that are there twice, by series: proposed by features of {name}, proven by grey values that "
             f"agree where the pictures overlap (correlation at least {CORRELATION}). Every pair: numbers/duplicates.",
-            study.store.rows("duplicate_series"),
+            study.store.rows("duplicate_series") if found else [row for row in rows if "reason" in row],
         ),
         figure(
             drawn, "One pair of each two series (first and second, third and fourth, … picture of a row), best first."
@@ -200,16 +201,17 @@ def _duplicates_parts(study: Study) -> list[str]:
 
 
 def _duplicates(study: Study, name: str) -> list[Row]:
-    features, series, patients = study.pooled(name), study.series(), study.patients()
+    features, series, patients, domains = study.pooled(name), study.series(), study.patients(), study.domains()
+    places = np.unique(np.stack([domains, series]), axis=1, return_inverse=True)[1]  # a series may be in two sets
 
     def picture(item: int) -> NDArray[Any]:
         one, row = study.locate(item)
         image = one.shards.read_image(row)
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
 
-    looked_at = len(candidate_pairs(features, series, k=CANDIDATES)[0])
+    looked_at = len(candidate_pairs(features, places, k=CANDIDATES)[0])
     with progress("looking for pictures that are there twice", looked_at) as meter:
-        found = near_duplicates(features, series, picture, on_pair=meter.advance)
+        found = near_duplicates(features, places, picture, on_pair=meter.advance)
     rows: list[Row] = []
     for pair in found:
         (one, row), (other, other_row) = study.locate(pair.first), study.locate(pair.second)

@@ -101,7 +101,7 @@ def load_models(asked: Sequence[tuple[str, str]], settings: AnalyzeSettings) -> 
     """
     models: dict[str, LoadedModel] = {}
     for name, shown in asked:
-        loaded = load_model(ModelName.parse(name), seed=settings.seed, size=settings.size, in_chans=3)
+        loaded = load_model(ModelName.parse(name), seed=settings.seed, size=settings.size)
         scheme, _, value = shown.partition(":")
         short = f"{scheme}:{'/'.join(value.split('/')[-2:])}" if scheme in ("run", "local-dir") else shown
         if short in models:

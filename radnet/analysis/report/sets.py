@@ -4,7 +4,6 @@ Shape legend: N items of a set that take part.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -78,7 +77,7 @@ def open_sets(entries: tuple[str, ...], items: int, *, seed: int) -> list[Domain
     sets: list[DomainSet] = []
     for entry in entries:
         label, _, place = entry.rpartition("@")
-        shards = ShardSet.open(Path(place) if "://" not in place else place)
+        shards = ShardSet.open(place)
         name, taken = shards.manifest.name, {known.name for known in sets}
         if name in taken:
             name = next(f"{name}_{number}" for number in range(2, 1000) if f"{name}_{number}" not in taken)

@@ -1,6 +1,7 @@
 """Section: who knew what. Each model votes with its nearest neighbours of other patients; who is right, and alone?"""
 
 from functools import partial
+from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,7 @@ def _of_set(study: Study, one: DomainSet, models: list[str], known: NDArray[np.i
         study.figures / f"wkw_{study_file(one.name)}.png", text, shares, reach, "share of items", expected=expected
     )
     parts = [
-        f"<h3>{one.name}: {one.label}</h3>",
+        f"<h3>{escape(one.name)}: {escape(str(one.label))}</h3>",
         figure(drawn, "Which models were right together, all others wrong; hatched: if they were right independently."),
         table(
             f"Votes of the {settings.k} nearest items of other patients on {one.label} ({len(rows)} items, "
