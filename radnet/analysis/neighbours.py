@@ -65,7 +65,9 @@ def nearest_neighbours(
     with threadpool_limits(limits=threads):
         while len(rows):
             asked = min(asked, len(unit))
-            near, index = faiss.knn(unit[rows] if len(rows) < len(unit) else unit, unit, asked, metric=0)
+            near, index = faiss.knn(
+                unit[rows] if len(rows) < len(unit) else unit, unit, asked, metric=faiss.METRIC_INNER_PRODUCT
+            )
             enough = _keep_others(near, index, own[rows], own, similarity, neighbour, rows)
             rows = rows[~enough] if asked < len(unit) else rows[:0]
             asked = asked * SPREAD
@@ -169,15 +171,14 @@ def _hnsw(unit: NDArray[np.float32], k: int) -> Any:
 
 
 def _ivf(unit: NDArray[np.float32], seed: int) -> Any:
-    """An inverted file with about 4 sqrt(N) lists, of which a sixteenth is looked into."""
+    """An inverted file with about 4 sqrt(N) lists, of which a sixteenth, at least 8, is looked into."""
     lists = max(1, min(int(4 * np.sqrt(len(unit))), len(unit) // 39))
     quantizer = faiss.IndexFlatIP(unit.shape[1])
     index = faiss.IndexIVFFlat(quantizer, unit.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed = seed + 1
     index.train(unit)
     index.add(unit)
-    index.nprobe = max(1, lists // 16)
-    index.quantizer_of_python = quantizer  # the index does not keep it alive
+    index.nprobe = max(8, lists // 16)
     return index
 
 
