@@ -39,7 +39,7 @@ def test_one_domain_split_in_two_and_two_disjoint_ones() -> None:
     (a, p), (b, q) = patients_of(30, 3), patients_of(30, 3, shift=6)
     apart = domain_boundary(a, b, p, q + 100, resamples=100)
     assert (apart.a_distance.value, apart.auc.value, apart.error) == (2, 1, 0)
-    assert mixing_entropy(a, b, p, q + 100, k=10) == 0
+    assert mixing_entropy(a, b, p, q + 100, k=10) < 0.2
 
 
 def test_patients_of_both_sides_stay_in_one_fold_and_few_are_refused() -> None:
