@@ -21,8 +21,9 @@ from radnet.transfer.metrics import METRICS
 from radnet.transfer.statistics import Statistic, patient_draws, percentile_interval
 
 FOLDS = 5
-REGULARISATION = 1e-2
-"""C of the logistic probe: weak evidence of a thousand standardised features must not be believed at once."""
+EVIDENCE = 10.0
+"""C of the logistic probe times the number of items: weak evidence of a thousand standardised features must not be
+believed at once, and a small set must not be held back more than a large one."""
 RESAMPLES = 1000
 
 
@@ -100,10 +101,17 @@ def _a_distance(balanced_accuracy: Any) -> Any:
     return np.maximum(4 * balanced_accuracy - 2, 0)
 
 
-def probe(seed: int = 0) -> Any:
-    """The linear probe of this module: standardised features, strongly regularised, classes of equal weight."""
-    regression = LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=300, random_state=seed)
-    return make_pipeline(StandardScaler(), regression)
+def probe(features: NDArray[Any], target: NDArray[np.int64], *, seed: int = 0) -> Any:
+    """A fitted linear probe: standardised features, strongly regularised, classes of equal weight.
+
+    Args:
+        features: (N, D), floating.
+        target: Class numbers, int64, (N,).
+        seed: Of the solver.
+    """
+    strength = EVIDENCE / len(features)
+    regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=300, random_state=seed)
+    return make_pipeline(StandardScaler(), regression).fit(features, target)
 
 
 def out_of_fold(
@@ -134,7 +142,7 @@ def out_of_fold(
         present = np.unique(target[train])
         if len(present) < classes:
             continue  # one patient who holds nearly a class: its fold teaches nothing about that class
-        scores[test] = probe(seed).fit(features[train], target[train]).predict_proba(features[test])
+        scores[test] = probe(features[train], target[train], seed=seed).predict_proba(features[test])
     scores[np.isnan(scores)] = 1 / classes
     return scores, folds
 
@@ -258,7 +266,7 @@ def generalisation_gap(
     if len(np.unique(y_t)) < 2:
         raise RadnetError("Without the patients that both domains share, fewer than two classes are left abroad")
     home, _ = out_of_fold(source[own], y_s, people_s[own], seed=seed)
-    abroad = probe(seed).fit(source[own], y_s).predict_proba(target[other])
+    abroad = probe(source[own], y_s, seed=seed).predict_proba(target[other])
     metric = METRICS["balanced_accuracy"]
     parts = [(metric.statistic(y_s, home), people_s[own]), (metric.statistic(y_t, abroad), people_t[other])]
     found = [
