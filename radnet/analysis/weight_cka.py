@@ -53,7 +53,7 @@ def first_layers(model: nn.Module, layers: int = LAYERS) -> dict[str, Floats]:
         kinds = (nn.Conv2d, nn.Linear)  # a ViT has one convolution
     for name, module in model.named_modules():
         if isinstance(module, kinds) and len(found) < layers:
-            found[name] = weight_rows(module.weight.detach().cpu().float().numpy())  # type: ignore[operator, union-attr]
+            found[name] = weight_rows(module.get_parameter("weight").detach().cpu().float().numpy())
     return found
 
 

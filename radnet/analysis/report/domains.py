@@ -1,5 +1,6 @@
 """Section: where the domain boundary lies, between sets and within them."""
 
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -77,11 +78,14 @@ def domains_section(study: Study) -> Section:
     return Section("domains", "Domain boundary", parts)
 
 
+@dataclass(frozen=True)
 class _Side:
     """Features and facts of one side, thinned."""
 
-    def __init__(self, name: str, features: NDArray[np.float32], patients: NDArray[np.str_], labels: NDArray[np.str_]):
-        self.name, self.features, self.patients, self.labels = name, features, patients, labels
+    name: str
+    features: NDArray[np.float32]
+    patients: NDArray[np.str_]
+    labels: NDArray[np.str_]
 
 
 def _side(study: Study, model: str, one: DomainSet, rows: NDArray[Any] | None = None, name: str = "") -> _Side:

@@ -172,11 +172,12 @@ def _duplicates_parts(study: Study) -> list[str]:
         entry["best_correlation"] = max(entry["best_correlation"], row["correlation"])
         entry["least_overlap"] = min(entry["least_overlap"], row["overlap"])
     study.store.part("duplicate_series", identity, lambda: sorted(summary.values(), key=lambda row: -row["pairs"]))
-    shown, seen = [], set()
+    shown: list[Row] = []
+    seen: set[str] = set()
     for row in found:  # one pair of each two series, best first
-        key = (row["set"] + row["series"], row["other"] + row["other_series"])
-        if key not in seen and len(shown) < SHOWN_DUPLICATES:
-            seen.add(key)
+        both = f"{row['set']} {row['series']} {row['other']} {row['other_series']}"
+        if both not in seen and len(shown) < SHOWN_DUPLICATES:
+            seen.add(both)
             shown.append(row)
     pairs = [
         [

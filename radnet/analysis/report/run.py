@@ -32,7 +32,19 @@ SECTIONS: tuple[tuple[str, Callable[[Study], Section]], ...] = (
     ("maps", maps_section),
     ("who knew what", wkw_section),
 )
-NOT_IN_BASE = ("models", "tasks", "out", "workers", "device", "cache", "batch_size", "checkpoints", "map", "duplicates")
+NOT_IN_BASE = (
+    "models",
+    "tasks",
+    "out",
+    "workers",
+    "device",
+    "cache",
+    "batch_size",
+    "records",
+    "checkpoints",
+    "map",
+    "duplicates",
+)
 """Settings that decide no number by themselves: parts name their models and sets."""
 
 

@@ -35,6 +35,7 @@ class AnalyzeSettings(BaseModel):
     workers: int = Field(ge=0)
     device: str
     cache: Path | None
+    records: Path | None
 
     def torch_device(self) -> torch.device:
         """The device of the feature extraction.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from radnet.analysis.layers import OUTPUT, layer_activations
+from radnet.analysis.layers import layer_activations
 from radnet.analysis.report.figures import bars, heat_maps
 from radnet.analysis.report.html import Section, figure, table
 from radnet.analysis.report.sets import choose_items
@@ -19,6 +19,7 @@ from radnet.analysis.similarity import linear_cka, minibatch_cka, mutual_knn, pr
 from radnet.analysis.weight_cka import feature_reuse, first_layers, uniqueness
 from radnet.console import progress
 from radnet.errors import RadnetError
+from radnet.files import atomic_file
 from radnet.hashing import settings_hash
 
 GRAM_ITEMS = 1000
@@ -136,10 +137,9 @@ def _activations(study: Study, name: str) -> dict[str, NDArray[np.float32]]:
 
     with progress(f"layers of {name}", len(chosen)) as meter:
         found = layer_activations(model.backbone.to(device).eval(), batches(), on_batch=meter.advance)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial.npz")
-    np.savez(partial, **found)  # type: ignore[arg-type]
-    partial.replace(path)
+    stored_as: dict[str, Any] = dict(found)
+    with atomic_file(path) as file:
+        np.savez(file, **stored_as)
     return found
 
 
@@ -179,6 +179,3 @@ def _reuse(study: Study, a: str, b: str) -> list[Row]:
         else:
             rows.append({**row, "feature_reuse": feature_reuse(x, y)})
     return rows
-
-
-__all__ = ["OUTPUT", "similarity_section"]
