@@ -50,9 +50,9 @@ def domains_section(study: Study) -> Section:
     ]
     names = [one.name for one in study.sets]
     for label, title, key, top in (
-        ("domains_auc", "AUC of the domain classifier (0.5: alike)", "auc", 1.0),
-        ("domains_a_distance", "proxy A-distance (0: alike, 2: apart)", "a_distance", 2.0),
-        ("domains_mixing", "entropy of the neighbours' domains (1: mixed)", "mixing_entropy", 1.0),
+        ("domains_auc", "domain AUC (0.5: alike)", "auc", 1.0),
+        ("domains_a_distance", "A-distance (0: alike, 2: apart)", "a_distance", 2.0),
+        ("domains_mixing", "mixing entropy (1: mixed)", "mixing_entropy", 1.0),
     ):
         grids = [_grid(study, model, names, key) for model in study.compared]
         drawn = heat_maps(study.figures / f"{label}.png", grids if len(names) > 1 else [], title, highest=top)

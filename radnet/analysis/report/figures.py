@@ -57,7 +57,9 @@ def heat_maps(
     for place in axes[len(grids) :]:
         place.set_axis_off()
     if shown is not None:
-        drawing.colorbar(shown, ax=list(axes), shrink=0.7, label=title)
+        bar = drawing.colorbar(shown, ax=list(axes), shrink=0.9)
+        bar.set_label(title, fontsize=8)
+        bar.ax.tick_params(labelsize=7)
     return save(drawing, path)
 
 
@@ -100,7 +102,7 @@ def lines(
     for place, (panel, members) in zip(axes, curves.items(), strict=False):
         for number, (name, (x, y)) in enumerate(members.items()):
             place.plot(x, y, marker="o", markersize=3, label=name, color=COLOURS[number % len(COLOURS)])
-        place.set_title(panel, fontsize=9)
+        place.set_title(panel.replace("_", " "), fontsize=9)
         place.set_xlabel(horizontal, fontsize=8)
         _plain_axes(place)
     for place in axes[len(curves) :]:

@@ -18,6 +18,8 @@ REVISION = 1
 """Raised when a measure begins to give other numbers: older parts are then computed again."""
 
 Row = dict[str, Any]
+_SHOWN = ("model", "other_model", "set", "other", "label", "column")
+"""Parts of an identity that say in a table what has no value."""
 
 
 class Store:
@@ -51,7 +53,7 @@ class Store:
             try:
                 rows = [_plain(row) for row in compute()]
             except RadnetError as error:
-                shown = {name: value for name, value in identity.items() if name in ("model", "set", "other", "label")}
+                shown = {name: value for name, value in identity.items() if name in _SHOWN and value is not None}
                 rows = [_plain({**shown, "reason": error.what + _seen(error)})]
             write_atomically(path, json.dumps(rows))
             self.computed += 1
