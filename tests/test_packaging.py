@@ -24,7 +24,7 @@ def test_the_wheel_carries_the_configs_and_finds_them_from_anywhere(tmp_path: Pa
         archive.extractall(tmp_path / "site")
     configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
     assert {f"radnet/{name}" for name in configs} <= names
-    assert "radnet/py.typed" in names
+    assert {"radnet/py.typed", "radnet/analysis/report/map_template.html"} <= names
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     program = (

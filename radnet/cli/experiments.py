@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
     app.command("pretrain")(pretrain)
     app.command("evaluate")(evaluate)
-    app.command("benchmark")(benchmark)
+    app.command("analyze")(analyze)
     app.command("leaderboard")(leaderboard)
 
 
@@ -66,17 +66,24 @@ def evaluate(overrides: Overrides = None, defaults: Defaults = False) -> None:
     show(render_terminal(evaluate_from_overrides(overrides or [])))
 
 
-def leaderboard(
-    results: Results = Path("results"),
-    published: Annotated[
-        bool, typer.Option("--published", help="Show the tables of the reference study's published results.")
-    ] = False,
-    sources: Annotated[
-        list[Path] | None,
-        typer.Option("--import", help="Folder with results.csv, cells.csv, convergence.csv; may be given twice."),
-    ] = None,
-) -> None:
-    """Regenerate LEADERBOARD.md, leaderboard.csv and the site from the result records.
+def analyze(overrides: Overrides = None, defaults: Defaults = False) -> None:
+    """Look into the feature space: radnet analyze models=[M,…] tasks=[SET,…] out=DIR.
+
+    CKA, neighbours, domain gap, spectra, maps: one page, figures and numbers. The same command continues a report.
+    """
+    if defaults:
+        _show_defaults("analyze", ())
+        return
+    from radnet.cli.analyze import run_analyze
+
+    run_analyze(overrides or [])
+
+
+def leaderboard(results: Results = Path("results")) -> None:
+    """Regenerate LEADERBOARD.md and leaderboard.csv from the result records."""
+    from radnet.console import say, show
+    from radnet.leaderboard import render_terminal, write_leaderboard
+    from radnet.records import read_records
 
     Files that are no valid records are named, skipped and counted; then the exit code is 1.
     """

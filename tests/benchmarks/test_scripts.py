@@ -10,7 +10,7 @@ import pytest
 import torch
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-BARS = {"build": 5, "decode": 4, "leaderboard": 2, "loader": 3, "memory": 4, "resume": 3, "train": 4}
+BARS = {"analysis": 5, "build": 5, "decode": 4, "loader": 3, "memory": 4, "resume": 3, "train": 4}
 
 
 @pytest.mark.slow

@@ -16,13 +16,14 @@ from radnet.pretrain.monitors.diagnosis import diagnose
 from radnet.pretrain.monitors.findings import Bulletin, RunFacts
 from radnet.pretrain.monitors.history import History, read_lines
 from radnet.pretrain.monitors.online_knn import LabelledSlices, OnlineKnn, labelled_slices
-from radnet.pretrain.monitors.rankme import NewestFeatures, embedding_std, rankme
+from radnet.pretrain.monitors.rankme import NewestFeatures, embedding_std
 from radnet.pretrain.monitors.report import summary
 from radnet.pretrain.monitors.settings import MonitorSettings
 from radnet.pretrain.monitors.waiting import Pace
 from radnet.pretrain.monitors.writers import Guarded, open_writers, require_wandb
 from radnet.pretrain.observer import RunDescription, StepSeen
 from radnet.pretrain.settings import PretrainSettings
+from radnet.transfer.rankme import rankme
 from radnet.views import EvaluationView
 
 LOG, DIAGNOSIS = "log.jsonl", "diagnosis.jsonl"

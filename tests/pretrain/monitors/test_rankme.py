@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from radnet.pretrain.monitors.rankme import NewestFeatures, embedding_std, rankme
+from radnet.pretrain.monitors.rankme import NewestFeatures, embedding_std
+from radnet.transfer.rankme import rankme
 
 
 def _reference(features: np.ndarray) -> float:
