@@ -33,11 +33,11 @@ def frechet_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
     """
     left, right = (np.asarray(checked(features, 2), dtype=np.float64) for features in (a, b))
     gap = left.mean(0) - right.mean(0)
-    roots = []
+    roots: list[NDArray[np.float64]] = []
     for features in (left, right):
         centred = (features - features.mean(0)) / np.sqrt(len(features) - 1)
         # with more rows than columns R of QR has the same covariance in fewer rows
-        roots.append(np.linalg.qr(centred, mode="r") if len(centred) > centred.shape[1] else centred)
+        roots.append(np.asarray(np.linalg.qr(centred, mode="r")) if len(centred) > centred.shape[1] else centred)
     spread = sum(float((root**2).sum()) for root in roots)
     shared = float(np.linalg.norm(roots[0] @ roots[1].T, ord="nuc"))
     return max(float(gap @ gap) + spread - 2 * shared, 0.0)

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from radnet.cli import data, experiments, views, weights
+from radnet.cli import data, experiments, tasks, views, weights
 from radnet.console import is_main_process
 from radnet.errors import RadnetError, UsageError
 

@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
     app.command("pretrain")(pretrain)
     app.command("evaluate")(evaluate)
+    app.command("benchmark")(benchmark)
     app.command("analyze")(analyze)
     app.command("leaderboard")(leaderboard)
 
@@ -79,11 +80,39 @@ def analyze(overrides: Overrides = None, defaults: Defaults = False) -> None:
     run_analyze(overrides or [])
 
 
-def leaderboard(results: Results = Path("results")) -> None:
-    """Regenerate LEADERBOARD.md and leaderboard.csv from the result records."""
-    from radnet.console import say, show
-    from radnet.leaderboard import render_terminal, write_leaderboard
-    from radnet.records import read_records
+def benchmark(
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the cells with their cost, and run nothing.")
+    ] = False,
+    defaults: Defaults = False,
+) -> None:
+    """Run a suite of cells: radnet benchmark suite=mini. Again: only what is missing.
+
+    Ends with a table of what ran, what failed and why; exit code 1 when a cell failed. Several workers:
+    hydra/launcher=joblib jobs=4.
+    """
+    if defaults:
+        _show_defaults("benchmark", ("suite", "condition"))
+        return
+    from radnet.cli.benchmark import run_suite
+
+    code = run_suite(overrides or [], dry_run=dry_run)
+    if code:
+        raise typer.Exit(code)
+
+
+def leaderboard(
+    results: Results = Path("results"),
+    published: Annotated[
+        bool, typer.Option("--published", help="Show the tables of the reference study's published results.")
+    ] = False,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option("--import", help="Folder with results.csv, cells.csv, convergence.csv; may be given twice."),
+    ] = None,
+) -> None:
+    """Regenerate LEADERBOARD.md, leaderboard.csv and the site from the result records.
 
     Files that are no valid records are named, skipped and counted; then the exit code is 1.
     """
@@ -115,21 +144,6 @@ def leaderboard(results: Results = Path("results")) -> None:
     say(f"leaderboard: {written.page}")
     say(f"site:        {written.site}")
     written.require_whole()
-
-
-def task_list() -> None:
-    """Every task with its label, classes and metric."""
-    from rich.table import Table
-
-    from radnet.console import show
-    from radnet.transfer.tasks import list_tasks
-
-    table = Table(title="tasks")
-    for column in ("task", "what is asked", "label in the set", "classes", "metric"):
-        table.add_column(column, overflow="fold")
-    for task in list_tasks():
-        table.add_row(task.name, task.description, task.label, ", ".join(task.classes), task.metric)
-    show(table)
 
 
 def _show_defaults(name: str, groups: tuple[str, ...]) -> None:

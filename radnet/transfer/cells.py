@@ -22,19 +22,11 @@ from radnet.records import (
     current_environment,
 )
 from radnet.shards import ShardSet
-from radnet.transfer.contract import (
-    FeatureProtocol,
-    FeatureRows,
-    FeatureSplit,
-    ModelProtocol,
-    ProtocolResult,
-    SliceSplit,
-)
-from radnet.transfer.features import features_of
-from radnet.transfer.metrics import METRICS
-from radnet.transfer.predictions import read_known, write_predictions
+from radnet.transfer.contract import ProtocolResult
+from radnet.transfer.outcomes import Outcome, outcome_of
+from radnet.transfer.overlap import overlap_with_test
+from radnet.transfer.predictions import known_outcome, known_record, write_predictions
 from radnet.transfer.protocols import Protocol
-from radnet.transfer.statistics import patient_bootstrap
 from radnet.transfer.tasks import Task, TaskItems
 from radnet.transfer.ways import protocol_result
 
@@ -153,26 +145,18 @@ def compute_cell(name: ModelName, column: Column, model: LoadedModel | None = No
         model = model or load_model(name, seed=column.settings.seed, size=column.task.size)
     except WeightsUnavailableError as error:
         warn(f"{where}: the weights are not to be had; the leaderboard says how to provide them")
-        return Cell(_unavailable(name, column, error), None)
-    identity = column.identity(_card(model))
-    if not column.settings.repeat:
-        known = read_known(column.results, identity["cell"], column.items)
-        if known is not None and known[0].selected.get(RESAMPLES) == column.settings.resamples:
-            say(f"{where}: there already ({identity['cell']})")
-            return Cell(*known)
-    result = protocol_result(model, column)
-    scores, selected = result.scores, dict(result.selected)
-    if result.curve:
-        selected["curve"] = [point.as_json() for point in result.curve]
-    metrics, undefined = _metrics(column, scores)
-    if undefined:
-        selected["undefined_metrics"] = undefined
-    if model.arm == "in-domain" and column.shards.manifest.content_hash() not in model.data:
-        warn(
-            f"{where}: this set is none of those the model was pretrained on; see to it that they share no test patient"
-        )
-        selected["pretraining_overlap"] = "not checked: the model was pretrained on another set"
-    main = metrics[column.task.metric]
+        return Cell(unavailable(name, column, error), None)
+    identity = column.identity(model_card(model))
+    known = known_cell(identity["cell"], column)
+    if known is not None:
+        say(f"{where}: there already ({identity['cell']})")
+        return known
+    overlap = overlap_with_test(model, column.shards, column.items, column.settings.pretraining_sets)
+    result = protocol_result(
+        model, column.task, column.shards, column.items, column.train, column.protocol, column.settings
+    )
+    record, outcome = _finished(model, column, identity, result, started_s, overlap=overlap)
+    main = record.metrics[column.task.metric]
     say(f"{where}: {column.task.metric} {main.value:.3f} ({main.low:.3f} to {main.high:.3f})")
     return Cell(record, outcome)
 
@@ -234,61 +218,16 @@ def _finished(
     return record, outcome
 
 
-def protocol_result(model: LoadedModel, column: Column) -> ProtocolResult:
-    """What the protocol says about the test items, by way of the cached features or of the slices themselves."""
-    if isinstance(column.protocol, ModelProtocol):
-        return _from_slices(model, column, column.protocol)
-    if isinstance(column.protocol, FeatureProtocol):
-        return _from_features(model, column, column.protocol)
-    raise TypeError(f"{type(column.protocol).__name__} is neither a FeatureProtocol nor a ModelProtocol")
-
-
-def _from_features(model: LoadedModel, column: Column, protocol: FeatureProtocol) -> ProtocolResult:
-    features = features_of(
-        model,
-        column.shards,
-        column.task.view(model.mean, model.std),
-        cache=column.settings.cache,
-        batch_size=column.settings.batch_size,
-        workers=column.settings.workers,
-        device=torch.device(column.settings.device),
-    )
-    items = column.items
-
-    def side(positions: NDArray[np.int64]) -> FeatureSplit:
-        rows = FeatureRows(features, items.rows[positions])
-        return FeatureSplit(rows, items.target[positions], items.patients[positions])
-
-    return protocol.fit_predict(
-        side(column.train),
-        side(items.side("val")),
-        FeatureRows(features, items.rows[items.side("test")]),
-        classes=len(column.task.classes),
-        metric=column.task.metric,
-        seed=column.settings.seed,
-    )
-
-
-def _from_slices(model: LoadedModel, column: Column, protocol: ModelProtocol) -> ProtocolResult:
-    items = column.items
-    view = column.task.view(model.mean, model.std)
-
-    def side(positions: NDArray[np.int64]) -> SliceSplit:
-        return SliceSplit(
-            column.shards, items.rows[positions], items.target[positions], items.patients[positions], view
-        )
-
-    return protocol.fit_predict(
-        model,
-        side(column.train),
-        side(items.side("val")),
-        side(items.side("test")),
-        classes=len(column.task.classes),
-        metric=column.task.metric,
-        seed=column.settings.seed,
-        device=torch.device(column.settings.device),
-        workers=column.settings.workers,
-    )
+def channel_policy(model: LoadedModel, task: Task) -> dict[str, Any]:
+    """How grey images become the model's input channels, as JSON values for the record."""
+    view = task.view(model.mean, model.std)
+    if view.window.channels > 1:
+        policy = f"{view.window.channels} windows as channels"
+    elif model.in_chans == 1:
+        policy = "one channel"
+    else:
+        policy = f"one channel, replicated to {model.in_chans}"
+    return {"policy": policy, "mean": list(model.mean), "std": list(model.std)}
 
 
 def unavailable(name: ModelName, column: Column, error: WeightsUnavailableError) -> ResultRecord:

@@ -4,6 +4,7 @@ Shape legend: N items of a set that take part.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ class DomainSet:
         return {"set": self.shards.manifest.content_hash(), "items": len(self), "label": self.label}
 
 
-def _text(column: "pd.Series[object]") -> NDArray[np.str_]:
+def _text(column: "pd.Series[Any]") -> NDArray[np.str_]:
     values = column.astype(object).where(column.notna(), UNKNOWN).astype(str).to_numpy(dtype=np.str_)
     return np.where(labelled(values), values, UNKNOWN)
 

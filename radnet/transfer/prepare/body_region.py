@@ -8,17 +8,16 @@ from radnet.scans.archive import Reject, take_inventory
 from radnet.shards.manifest import MANIFEST
 from radnet.shards.shard_set import ShardSet
 from radnet.shards.subset import Selection
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 
 NO_REGION = "no_region"
 SENTENCE = "Neither the header nor the metadata name one body region"
 
 
-class BodyRegion:
+class BodyRegion(Converter):
     """An archive of DICOM and NIfTI files (with `metadata.csv` or --csv), or a shard set."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"csv"})
-    public: ClassVar[bool] = False
 
     def convert(self, request: Request) -> Conversion:
         """See `Converter.convert`."""

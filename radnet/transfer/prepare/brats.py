@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from radnet.errors import UsageError
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 from radnet.transfer.prepare.volumes import VolumeEntry, nifti_files, stem, volume_inventory
 from radnet.transfer.segmentation.volumes import SEQUENCE, STUDY
 
@@ -28,7 +28,7 @@ FILE = re.compile(r"(?P<case>.+)[_-](?P<part>t1ce|t1n|t1c|t1|t2w|t2f|t2|flair|se
 CASE_SINCE_2023 = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-(?P<study>\d+)", re.IGNORECASE)
 
 
-class Brats:
+class Brats(Converter):
     """The converter."""
 
     takes: ClassVar[frozenset[str]] = frozenset()

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from radnet.errors import UsageError, did_you_mean
 from radnet.scans.pictures import is_picture_name
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 from radnet.transfer.prepare.images import ImageEntry, listed_images
 from radnet.transfer.prepare.sides import side_of
 from radnet.transfer.prepare.tables import Table, binary_label, path_below, read_table
@@ -20,10 +20,9 @@ LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
 NOTHING = "No Finding"
 
 
-class ChestXray14:
+class ChestXray14(Converter):
     """See the module."""
 
-    takes: ClassVar[frozenset[str]] = frozenset()
     public: ClassVar[bool] = True
 
     def convert(self, request: Request) -> Conversion:

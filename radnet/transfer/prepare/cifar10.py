@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radnet.errors import UsageError
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 from radnet.transfer.prepare.folders import class_folders
 from radnet.transfer.prepare.images import ImageEntry, listed_images
 from radnet.transfer.prepare.staged import Stage
@@ -21,10 +21,9 @@ RECORD_BYTES = 1 + 3 * SIDE * SIDE
 LABEL = "class"
 
 
-class Cifar10:
+class Cifar10(Converter):
     """See the module."""
 
-    takes: ClassVar[frozenset[str]] = frozenset()
     public: ClassVar[bool] = True
 
     def convert(self, request: Request) -> Conversion:

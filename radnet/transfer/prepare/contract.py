@@ -68,7 +68,7 @@ class Request:
 
     Attributes:
         task: The task to prepare a set for.
-        source: Directory of the download; of a zip or tar file what was in it; any other file as it is.
+        source: Directory of the download; of a zip or tar file what was in it. Absolute.
         staging: An empty directory for images that are in no file of their own; it is gone when the set is built.
         options: The options; the common ones are no business of a converter.
         hasher: Makes the keys.
@@ -106,16 +106,18 @@ class Conversion:
 
 
 class Converter(Protocol):
-    """Knows the layout of one download.
+    """Knows the layout of one download; a subclass says what differs from the defaults.
 
     Attributes:
         takes: Names of the options it understands besides `COMMON`; a call with others is refused.
         public: Whether anybody may download the data, patients' pseudonyms and all. Then the keys need no secret, and
             every house that prepares the data gets the same set, to the hash: their results can be compared.
+        files: Endings of files that may stand in place of a directory and are read as they are.
     """
 
-    takes: ClassVar[frozenset[str]]
-    public: ClassVar[bool]
+    takes: ClassVar[frozenset[str]] = frozenset()
+    public: ClassVar[bool] = False
+    files: ClassVar[tuple[str, ...]] = ()
 
     def convert(self, request: Request) -> Conversion:
         """Find the images of a download and what is said of them.

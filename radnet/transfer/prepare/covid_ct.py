@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from radnet.errors import UsageError
 from radnet.scans.pictures import is_picture_name
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 from radnet.transfer.prepare.images import ImageEntry, listed_images
 from radnet.transfer.prepare.tables import Table, path_below, read_table
 from radnet.transfer.prepare.unpack import unpacked_files
@@ -25,10 +25,9 @@ PAGE = re.compile(r"-p\d+-\d+.*$|%\d+$")
 LABEL = "class"
 
 
-class CovidCt:
+class CovidCt(Converter):
     """See the module."""
 
-    takes: ClassVar[frozenset[str]] = frozenset()
     public: ClassVar[bool] = True
 
     def convert(self, request: Request) -> Conversion:

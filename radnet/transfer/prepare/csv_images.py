@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from radnet.errors import UsageError
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 from radnet.transfer.prepare.folders import class_folders
 from radnet.transfer.prepare.images import ImageEntry, listed_images
 from radnet.transfer.prepare.sides import side_of
@@ -21,11 +21,10 @@ LABEL = "class"
 MOST_CLASSES = 2000
 
 
-class Images:
+class Images(Converter):
     """Images with a CSV, or in a folder a class, with or without folders of a split above them."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"csv", "path_column", "label_columns", "group_column", "split_column"})
-    public: ClassVar[bool] = False
 
     def convert(self, request: Request) -> Conversion:
         """See `Converter.convert`."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from radnet.errors import UsageError
 from radnet.scans.pictures import is_picture_name
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 from radnet.transfer.prepare.images import ImageEntry, listed_images
 from radnet.transfer.prepare.tables import Table, binary_label, path_below, read_table
 
@@ -17,10 +17,9 @@ LABEL = "hemorrhage"
 VALUES = {"0": "absent", "1": "present"}
 
 
-class HeadHemorrhage:
+class HeadHemorrhage(Converter):
     """See the module."""
 
-    takes: ClassVar[frozenset[str]] = frozenset()
     public: ClassVar[bool] = True
 
     def convert(self, request: Request) -> Conversion:

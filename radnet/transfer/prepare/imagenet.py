@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from radnet.errors import UsageError
 from radnet.scans.pictures import is_picture_name
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 from radnet.transfer.prepare.images import ImageEntry, listed_images
 from radnet.transfer.prepare.tables import read_table
 
@@ -22,10 +22,9 @@ VAL_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})")
 GROUND_TRUTH, META, SOLUTION = "ILSVRC2012_validation_ground_truth.txt", "meta.mat", "LOC_val_solution.csv"
 
 
-class ImageNet:
+class ImageNet(Converter):
     """See the module."""
 
-    takes: ClassVar[frozenset[str]] = frozenset()
     public: ClassVar[bool] = True
 
     def convert(self, request: Request) -> Conversion:

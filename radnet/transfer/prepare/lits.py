@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from radnet.errors import UsageError
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 from radnet.transfer.prepare.volumes import VolumeEntry, nifti_files, stem, volume_inventory
 
 VOLUME = re.compile(r"volume-(\d+)", re.IGNORECASE)
 SEGMENTATION = re.compile(r"segmentation-(\d+)", re.IGNORECASE)
 
 
-class Lits:
+class Lits(Converter):
     """The converter."""
 
     takes: ClassVar[frozenset[str]] = frozenset()

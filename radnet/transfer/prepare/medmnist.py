@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radnet.errors import UsageError
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 from radnet.transfer.prepare.images import ImageEntry, listed_images
 from radnet.transfer.prepare.medmnist_classes import classes_of
 from radnet.transfer.prepare.staged import Stage
@@ -22,11 +22,11 @@ LABEL = "class"
 ROWS_A_READ = 512
 
 
-class MedMnist:
+class MedMnist(Converter):
     """See the module."""
 
-    takes: ClassVar[frozenset[str]] = frozenset()
     public: ClassVar[bool] = True
+    files: ClassVar[tuple[str, ...]] = (".npz",)
 
     def convert(self, request: Request) -> Conversion:
         """See `Converter.convert`."""

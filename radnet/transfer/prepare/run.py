@@ -105,10 +105,12 @@ def prepare_task(
         if not converter.public:
             raise UsageError(f"The task {task.name!r} is made of data of your own: its keys need a secret")
         hasher = PUBLIC_SECRET
-    out = out.absolute()
+    source, out = source.absolute(), out.absolute()
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise UsageError("The set would lie inside its source", file=out, fix="Choose an output outside of it")
     require_new_directory(out, overwrite=overwrite)
     require_set_or_nothing(out)
-    with _staging(out) as staging, unpacked(source, staging / "source") as directory:
+    with _staging(out) as staging, unpacked(source, staging / "source", converter.files) as directory:
         (staging / "images").mkdir()
         request = Request(task, directory, staging / "images", options, hasher, jobs)
         conversion = converter.convert(request)

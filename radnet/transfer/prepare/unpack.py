@@ -1,10 +1,12 @@
 """A download that is still packed: zip and tar files, unpacked without trusting what they say."""
 
+import lzma
 import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -12,19 +14,18 @@ from radnet.console import progress
 from radnet.errors import UsageError
 from radnet.files import explained_disk_errors
 
-ARRAYS = (".npz", ".npy")
 MOST_BYTES_A_PACKED_BYTE = 1100
 """No deflated stream grows more; what claims to is made to fill a disk."""
 
 
 @contextmanager
-def unpacked(source: Path, into: Path) -> Iterator[Path]:
+def unpacked(source: Path, into: Path, files: Sequence[str] = ()) -> Iterator[Path]:
     """The directory of a download.
 
     Args:
-        source: A directory, which stays as it is, or a zip or tar file (also .gz, .bz2, .xz). Other files, and arrays
-            (.npz, which are zip files), are for a converter to judge.
+        source: A directory, which stays as it is, or a zip or tar file (also .gz, .bz2, .xz).
         into: Where a file is unpacked.
+        files: Endings of files that are given back as they are.
 
     Raises:
         UsageError: Neither, damaged, or with a member that would be written outside of `into`.
@@ -34,7 +35,16 @@ def unpacked(source: Path, into: Path) -> Iterator[Path]:
         return
     if not source.exists():
         raise UsageError("No such file or directory; the download of the data set was expected", file=source)
-    yield into if source.suffix.lower() not in ARRAYS and unpacked_files(source, into) else source
+    if source.suffix.lower() in files:
+        yield source
+        return
+    if not unpacked_files(source, into):
+        raise UsageError(
+            "This file is neither a zip nor a tar file",
+            file=source,
+            fix="Give the directory of the download, or the packed file as it was downloaded",
+        )
+    yield into
 
 
 def unpacked_files(source: Path, into: Path) -> bool:
@@ -78,7 +88,7 @@ def _unzip(source: Path, into: Path) -> None:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with packed.open(member) as data, path.open("wb") as file:
                         shutil.copyfileobj(data, file)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError) as error:
         raise UsageError(f"The zip file cannot be read ({error})", file=source, fix="Download it again") from error
 
 
@@ -92,7 +102,7 @@ def _untar(source: Path, into: Path) -> None:
                 if not (member.isfile() or member.isdir()):
                     raise _outside(source, member.name, "a link or a special file")
             packed.extractall(into, members=members, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         raise UsageError(f"The tar file cannot be read ({error})", file=source, fix="Download it again") from error

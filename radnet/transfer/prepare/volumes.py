@@ -8,7 +8,7 @@ from typing import ClassVar
 from radnet.errors import UsageError
 from radnet.scans.archive import Inventory, take_inventory
 from radnet.scans.metadata import MetadataRow, MetadataTable
-from radnet.transfer.prepare.contract import Conversion, Request
+from radnet.transfer.prepare.contract import Conversion, Converter, Request
 
 NO_MASK, NO_MASK_SENTENCE = "no_mask", "A scan without a mask"
 NIFTI = (".nii", ".nii.gz")
@@ -83,7 +83,7 @@ def stem(path: Path) -> str:
     return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else name[: -len(".nii")]
 
 
-class Volumes:
+class Volumes(Converter):
     """An archive as for `radnet shards build`: masks in `metadata.csv`, or DICOM masks that name their series."""
 
     takes: ClassVar[frozenset[str]] = frozenset()

@@ -83,8 +83,9 @@ def volume_dice(
         for row, plane in enumerate((drawn & there, drawn, there)):
             counts[row, number] += plane.sum(axis=(1, 2))
     both, drawn_all, there_all = counts
-    undefined = np.full(both.shape, np.nan)
-    return np.divide(2.0 * both, drawn_all + there_all, out=undefined, where=there_all > 0)
+    dice: NDArray[np.float64] = np.full(both.shape, np.nan)
+    np.divide(2.0 * both, drawn_all + there_all, out=dice, where=there_all > 0)
+    return dice
 
 
 def mean_dice(table: NDArray[np.float64]) -> float:

@@ -85,13 +85,14 @@ def surface_distances(
 ) -> tuple[float, float]:
     """HD95 and ASSD in mm of two structures that are not empty, (Z, Y, X)."""
     import torch
-    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance  # takes seconds
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance  # takes seconds
+    from monai.metrics.surface_distance import compute_average_surface_distance
 
     near = _around(predicted | reference)
     ours, theirs = (torch.from_numpy(np.ascontiguousarray(one[near]))[None, None] for one in (predicted, reference))
-    options = {"include_background": True, "spacing": [float(value) for value in spacing_mm]}
-    hd95 = compute_hausdorff_distance(ours, theirs, percentile=95, **options)
-    assd = compute_average_surface_distance(ours, theirs, symmetric=True, **options)
+    spacing = [float(value) for value in spacing_mm]
+    hd95 = compute_hausdorff_distance(ours, theirs, include_background=True, percentile=95, spacing=spacing)
+    assd = compute_average_surface_distance(ours, theirs, include_background=True, symmetric=True, spacing=spacing)
     return float(hd95), float(assd)
 
 

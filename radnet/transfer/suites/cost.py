@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from radnet.errors import RadnetError
 from radnet.models import ModelName
-from radnet.models.export import read_config
+from radnet.models.provenance import read_config
 from radnet.shards.manifest import MANIFEST, read_manifest
 from radnet.transfer.contract import ModelProtocol
 from radnet.transfer.suites.plan import PlannedCell

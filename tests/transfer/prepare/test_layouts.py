@@ -1,10 +1,8 @@
 """Every converter on a fake of its download, and what holds of all of them."""
 
-import importlib.util
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -14,18 +12,8 @@ import pytest
 from radnet.shards.verify import verify_set
 from radnet.transfer.prepare import CONVERTERS, converter_named
 from radnet.transfer.tasks import list_tasks, resolved_task, task_items, task_named
+from tests.transfer.prepare import fake_downloads as fakes
 
-
-def _fakes() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fake_downloads", Path(__file__).with_name("fake_downloads.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fakes = _fakes()
 LAYOUTS: dict[str, tuple[str, Callable[[Path], Path], dict[str, int]]] = {
     "folders": ("images", fakes.class_folders, {"train": 16, "test": 16}),
     "folders without sides": ("images", lambda root: fakes.class_folders(root, sides=(".",)), {}),
@@ -85,7 +73,10 @@ def test_every_task_names_a_converter_that_is_there_and_every_converter_a_task()
     named = {task.prepare.converter for task in list_tasks() if task.prepare is not None}
     assert named == set(CONVERTERS)
     for name in CONVERTERS:
-        assert isinstance(converter_named(name).takes, frozenset)
+        converter = converter_named(name)
+        assert isinstance(converter.takes, frozenset)
+        assert isinstance(converter.public, bool)
+        assert isinstance(converter.files, tuple)
 
 
 def test_pictures_of_cifar10_are_the_bytes_of_their_records(tmp_path: Path, prepare: Any) -> None:
