@@ -23,12 +23,13 @@ def plan_table(plan: Sequence[PlannedCell], costs: Mapping[str, Cost], data: Pat
         cells.add_column(column, justify="right" if column in ("train", "images", "about") else "left", overflow="fold")
     rows: dict[tuple[str, ...], list[PlannedCell]] = defaultdict(list)
     for cell in plan:
-        there = "" if (data / cell.set_name / MANIFEST).is_file() else " (missing)"
+        there = (data / cell.set_name / MANIFEST).is_file()
+        name = "" if cell.set_name == cell.task.name else cell.set_name
         key: tuple[str, ...] = (
             ", ".join(cell.experiments),
-            cell.arm if cell.model else f"{cell.arm} (no model)",
+            cell.arm if cell.model else f"{cell.arm}, no model",
             cell.task.name,
-            cell.set_name + there,
+            name if there else f"{name} missing".strip(),
             cell.protocol.name,
             f"{100 * cell.fraction:g} %",
             cell.condition_name,

@@ -79,7 +79,8 @@ class Benchmark:
     def costs(self) -> dict[str, Cost]:
         """Cost of every cell by key."""
         speed = self.config.gflops_per_s or measured_gflops_per_s(self.device)
-        return costs_of(self.plan, self.place.data, self.suite.nominal_items, speed)
+        nominal = self.suite.nominal_items, self.suite.nominal_architecture
+        return costs_of(self.plan, self.place.data, *nominal, gflops_per_s=speed)
 
 
 class Progress:
