@@ -22,6 +22,8 @@ from radnet.transfer.tasks import Task, TaskItems
 
 KEPT_RESAMPLES = 300
 """Resamples that stay in a record, for the stability of ranks."""
+MOST_CLASSES = 50
+"""Classes are scored one by one up to so many: a thousand intervals of each cell would tell nobody anything."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def weighted_mean(values: NDArray[np.float64]) -> Statistic:
 
 
 def outcome_of(outcome: Outcome, result: ProtocolResult, task: Task, *, resamples: int, seed: int) -> dict[str, Any]:
-    """What a record says of an outcome: "metrics", "undefined", "resampled" and "curves".
+    """What a record says of an outcome: "metrics", "undefined", "resampled", "curves" and
+    "per_class".
 
     A secondary metric that is undefined here (one class in the test set, …) is left out, with the reason.
 
@@ -117,7 +120,24 @@ def outcome_of(outcome: Outcome, result: ProtocolResult, task: Task, *, resample
         "undefined": undefined,
         "resampled": Resampled(draws=outcome.draws(seed), values=values),
         "curves": curves_of(result.curve),
+        "per_class": _per_class(outcome, task, resamples=resamples, seed=seed),
     }
+
+
+def _per_class(outcome: Outcome, task: Task, *, resamples: int, seed: int) -> dict[str, dict[str, Interval | None]]:
+    """What the task's metric is the mean of, class by class; None for a class that cannot be scored here."""
+    if outcome.target is None or outcome.scores is None or len(task.classes) > MOST_CLASSES:
+        return {}
+    found: dict[str, dict[str, Interval | None]] = {}
+    each = METRICS[task.metric].class_statistics(outcome.target, outcome.scores, task.classes)
+    for name, statistic in each.items():
+        quantity, _, one = name.partition("/")
+        try:
+            value: Interval | None = patient_bootstrap(statistic, outcome.patients, resamples=resamples, seed=seed)
+        except RadnetError:
+            value = None
+        found.setdefault(quantity, {})[one] = value
+    return found
 
 
 def curves_of(points: tuple[EpochPoint, ...]) -> dict[str, Curve]:
