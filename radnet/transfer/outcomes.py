@@ -88,8 +88,7 @@ def weighted_mean(values: NDArray[np.float64]) -> Statistic:
 
 
 def outcome_of(outcome: Outcome, result: ProtocolResult, task: Task, *, resamples: int, seed: int) -> dict[str, Any]:
-    """What a record says of an outcome: "metrics", "undefined", "resampled", "curves" and
-    "per_class".
+    """Metrics, undefined ones, resamples, curves and values of each class, as fields of a record.
 
     A secondary metric that is undefined here (one class in the test set, …) is left out, with the reason.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from radnet.console import say
+from radnet.console import say, warn
 from radnet.errors import UsageError
 from radnet.transfer.cells import EvaluationSettings
 from radnet.transfer.evaluate import with_differences
@@ -102,14 +102,17 @@ class Progress:
     def __call__(self, done: Done) -> None:
         """Count a cell, and say where the suite stands when it was computed."""
         self.done[done.key] = done
-        if done.status in ("computed", "failed"):
+        if done.status == "computed":
             say(self.line(done))
+        elif done.status in ("failed", "unavailable"):
+            warn(self.line(done))
 
     def line(self, done: Done) -> str:
         """Where the suite stands after a cell."""
         total, left_s = len(self._words), self.left_s()
         about = "" if left_s is None or len(self.done) == total else f", about {duration(left_s)} left"
-        return f"[{len(self.done)}/{total}{about}] {done.status}: {self._words[done.key]} ({duration(done.seconds)})"
+        words = f"[{len(self.done)}/{total}{about}] {done.status}: {self._words[done.key]}: {done.reason}"
+        return f"{words}, {duration(done.seconds)}" if done.status == "computed" else words
 
     def left_s(self) -> float | None:
         """About how long the rest takes at the pace of what was computed, None before there is a pace."""
