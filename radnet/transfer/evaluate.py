@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radnet.errors import RadnetError
 from radnet.models import ModelName
 from radnet.models.load import check_model
 from radnet.records import Difference, ResultRecord, write_record
@@ -98,6 +99,13 @@ def with_differences(cell: Cell, references: Sequence[Cell], column: Column) -> 
 def _difference(own: Outcome, reference: Outcome, reference_cell: str, column: Column) -> Difference:
     """The paired difference on the task's metric, with its interval and the p value of a randomisation test."""
     metric, settings = column.task.metric, column.settings
+    if not np.array_equal(own.keys, reference.keys):
+        raise RadnetError(
+            f"Two rows of {column.task.name} were scored on other items, so they have no paired difference",
+            seen=(len(own.keys), len(reference.keys)),
+            file=column.results,
+            fix="Compute both again with repeat=true",
+        )
     how = {"resamples": settings.resamples, "seed": settings.seed}
     interval = paired_difference(own.statistic(metric), reference.statistic(metric), own.patients, **how)
     return Difference(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radnet.console import say, warn
-from radnet.errors import UsageError
+from radnet.errors import RadnetError, UsageError
 from radnet.transfer.cells import EvaluationSettings
 from radnet.transfer.evaluate import with_differences
 from radnet.transfer.features import default_cache
@@ -191,7 +191,11 @@ def compare(benchmark: Benchmark, bench: Bench, done: Mapping[str, Done]) -> Non
         say(f"paired differences to {benchmark.suite.reference}")
     for comparison in comparisons(benchmark.plan, bench, cells):
         for cell in comparison.cells:
-            record = with_differences(cell, comparison.references, comparison.column)
+            try:
+                record = with_differences(cell, comparison.references, comparison.column)
+            except RadnetError as error:
+                warn(f"{cell.record.model.name} has no paired difference: {error}")
+                continue
             if record != cell.record:
                 bench.add_differences(record)
 
