@@ -48,12 +48,13 @@ def launch_workers(benchmark: "Benchmark", overrides: Sequence[str], progress: C
         UsageError: The launcher is not installed or misspelt.
     """
     jobs = benchmark.config.jobs
-    words = [f"+{WORKER}={{}}", f"+{RUN}={benchmark.place.run.name}"]
+    # a launcher composes each worker's config anew, from hydra's own overrides and those that it is given here
+    own = [word for word in overrides if not word.startswith("hydra")] + [f"+{RUN}={benchmark.place.run.name}"]
     with _hydra_config(overrides) as (launcher, name):
         say(f"{jobs} workers by hydra/launcher={name}; they take the cells in turn")
         with _watching(benchmark, progress):
             try:
-                launcher.launch([[word.format(number) for word in words] for number in range(jobs)], initial_job_idx=0)
+                launcher.launch([[*own, f"+{WORKER}={number}"] for number in range(jobs)], initial_job_idx=0)
             except RadnetError:
                 raise
             except Exception as error:

@@ -121,7 +121,7 @@ class BenchmarkConfig(_Frozen):
     repeat: bool
     pretraining_sets: tuple[str, ...]
     gflops_per_s: float | None
-    only: dict[str, str | None]
+    only: dict[str, str | list[str] | None]
 
 
 def read_benchmark(overrides: list[str]) -> tuple[BenchmarkConfig, Suite]:
