@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from radnet.configs import config_directory
 from radnet.console import say, warn
-from radnet.errors import RadnetError, UsageError
+from radnet.errors import UsageError
 from radnet.transfer.suites.outcomes import Done, read_done
 from radnet.transfer.suites.work import report_to, settled_in, work_through
 
@@ -54,11 +54,11 @@ def launch_workers(benchmark: "Benchmark", overrides: Sequence[str], progress: C
         say(f"{jobs} workers by hydra/launcher={name}; they take the cells in turn")
         with _watching(benchmark, progress):
             try:
-                launcher.launch([[*own, f"+{WORKER}={number}"] for number in range(jobs)], initial_job_idx=0)
-            except RadnetError:
-                raise
+                workers = [[*own, f"+{WORKER}={number}"] for number in range(jobs)]
+                for returned in launcher.launch(workers, initial_job_idx=0):
+                    _ = returned.return_value  # raises what the worker raised
             except Exception as error:
-                # whatever a launcher raises, finished cells stay finished; the summary names what is missing
+                # whatever a worker or launcher raises, finished cells stay finished; the summary names what is missing
                 warn(f"a worker of hydra/launcher={name} ended early: {type(error).__name__}: {error}")
 
 

@@ -14,6 +14,7 @@ from radnet.transfer.protocols import Protocol, build_protocol
 from radnet.transfer.suites.spec import Block, Entry, Suite, resolved
 from radnet.transfer.tasks import Task, task_from_settings
 
+
 @dataclass(frozen=True)
 class PlannedCell:
     """A cell that a suite wants. Nothing is opened or loaded for it yet.

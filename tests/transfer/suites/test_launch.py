@@ -1,45 +1,68 @@
-"""Workers that Hydra's launchers start, for real: joblib's processes, and submitit's executor for one machine."""
+"""Workers that Hydra's launchers start: submitit's executor for debugging, in this process, and joblib's processes."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from radnet.errors import UsageError
 from radnet.shards import ShardSet
+from radnet.transfer.suites import launch as launch_module
 from radnet.transfer.suites.launch import is_local, launcher_of
-from radnet.transfer.suites.run import run_benchmark
+from radnet.transfer.suites.outcomes import Done
+from radnet.transfer.suites.run import Benchmark, run_benchmark
+from radnet.transfer.suites.spec import read_benchmark
 from tests.transfer.suites.suites_for_tests import benchmark_of
 
-ROOT = Path(__file__).parents[3]
-MODELS = "suite.models={random:'random:resnet10t',imagenet:'random:resnet14t',in_domain:null}"
-WORDS = ("suite=mini_phantom", "prepare=false", "only.task=liver_lesion", "only.arm=[random,imagenet]", "resamples=100")
+
+def _overrides(root: Path, shards: ShardSet, *more: str) -> list[str]:
+    (root / "data").mkdir()
+    (root / "data" / "phantom").symlink_to(shards.path)
+    places = [f"{name}={root / name}" for name in ("data", "cache", "work", "results")]
+    models = "suite.models={random:'random:resnet10t',imagenet:'random:resnet14t',in_domain:null}"
+    part = ["only.task=liver_lesion", "only.arm=[random,imagenet]", "only.protocol=knn"]
+    return ["suite=mini_phantom", models, *part, *places, "resamples=100", "gflops_per_s=10", *more]
+
+
+def _run(overrides: list[str]) -> list[Done]:
+    benchmark = Benchmark.of(*read_benchmark(overrides), "cpu")
+    return list(run_benchmark(benchmark, overrides).values())
+
+
+def test_workers_of_submitit_share_the_cells(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import LocalLauncher
+
+    monkeypatch.setattr(LocalLauncher, "_EXECUTOR", "debug")  # one worker after the other, in this process
+    monkeypatch.setattr(launch_module, "_share_cores", lambda jobs: None)
+    done = _run(_overrides(tmp_path, phantom_set, "jobs=2", "hydra/launcher=submitit_local"))
+    assert [entry.status for entry in done] == ["computed"] * 4
+    assert len(list((tmp_path / "results").glob("*.json"))) == 4
+    assert "2 workers by hydra/launcher=submitit_local" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_two_workers_of_a_launcher_compute_every_cell_once(
-    launcher: str, phantom_set: ShardSet, tmp_path: Path
+def test_a_process_of_joblib_computes_the_cells(phantom_set: ShardSet, tmp_path: Path) -> None:
+    done = _run(_overrides(tmp_path, phantom_set, "jobs=1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"))
+    assert [entry.status for entry in done] == ["computed"] * 4
+
+
+def test_a_worker_that_dies_costs_its_cells_and_says_why(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "phantom").symlink_to(phantom_set.path)
-    command = [sys.executable, "-m", "radnet", "benchmark", *WORDS, MODELS, "jobs=2", f"hydra/launcher={launcher}"]
-    command += [f"data={tmp_path / 'data'}", f"cache={tmp_path / 'cache'}", f"work={tmp_path / 'work'}"]
-    command += [f"results={tmp_path / 'results'}", "gflops_per_s=10"]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"2 workers by hydra/launcher={launcher}" in done.stderr
-    records = [json.loads(file.read_text()) for file in (tmp_path / "results").glob("*.json")]
-    assert len(records) == 2 * 2 * 2
-    assert all(record["status"] == "done" for record in records)
-    assert {len(record["differences"] or {}) for record in records} == {0, 1}
-    assert len(list((tmp_path / "cache" / "features").glob("*.npy"))) == 2
-    assert "failed" not in done.stderr
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import LocalLauncher
+
+    def dying(*_: Any) -> None:
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(LocalLauncher, "_EXECUTOR", "debug")
+    monkeypatch.setattr(launch_module, "_share_cores", lambda jobs: None)
+    monkeypatch.setattr(launch_module, "work_through", dying)
+    done = _run(_overrides(tmp_path, phantom_set, "hydra/launcher=submitit_local"))
+    assert {entry.status for entry in done} == {"failed"}
+    assert "run the suite again" in done[0].reason
+    assert "too much" in capsys.readouterr().err
 
 
 def test_the_launcher_is_read_from_the_overrides() -> None:
