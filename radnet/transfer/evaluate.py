@@ -1,5 +1,6 @@
 """Evaluating models side by side: one task, one protocol, several models, one identical path for all of them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from radnet.transfer.cells import Cell, Column, EvaluationSettings, compute_cell
 from radnet.transfer.metrics import METRICS
 from radnet.transfer.outcomes import Outcome, weighted_mean
 from radnet.transfer.protocols import Protocol
-from radnet.transfer.statistics import Statistic, paired_difference, paired_p_value
+from radnet.transfer.statistics import Statistic, paired_difference, paired_p_value, smallest_detectable
 from radnet.transfer.tasks import Task, task_items
 
 TEST = "randomisation of patients"
@@ -107,11 +108,14 @@ def _difference(own: Outcome, reference: Outcome, reference_cell: str, column: C
             fix="Compute both again with repeat=true",
         )
     how = {"resamples": settings.resamples, "seed": settings.seed}
-    interval = paired_difference(own.statistic(metric), reference.statistic(metric), own.patients, **how)
+    mine, theirs = own.statistic(metric), reference.statistic(metric)
+    interval = paired_difference(mine, theirs, own.patients, **how)
+    detectable = smallest_detectable(lambda weights: mine(weights) - theirs(weights), own.patients, **how)
     return Difference(
         **interval.model_dump(),
         p=paired_p_value(_stacked(own, reference, metric), own.patients, **how),
         test=TEST,
+        detectable=detectable if math.isfinite(detectable) else None,
         patients=len(np.unique(own.patients)),
         reference_cell=reference_cell,
     )
