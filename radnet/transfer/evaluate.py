@@ -13,9 +13,9 @@ from radnet.records import Difference, ResultRecord, write_record
 from radnet.shards import ShardSet
 from radnet.transfer.cells import Cell, Column, EvaluationSettings, compute_cell
 from radnet.transfer.metrics import METRICS
-from radnet.transfer.outcomes import Outcome, weighted_mean
+from radnet.transfer.outcomes import Outcome
 from radnet.transfer.protocols import Protocol
-from radnet.transfer.statistics import Statistic, paired_difference, paired_p_value
+from radnet.transfer.statistics import Statistic, mean_of_units, paired_difference, paired_p_value
 from radnet.transfer.statistics.comparisons import smallest_detectable
 from radnet.transfer.tasks import Task, task_items
 
@@ -125,6 +125,6 @@ def _difference(own: Outcome, reference: Outcome, reference_cell: str, column: C
 def _stacked(own: Outcome, reference: Outcome, metric: str) -> Statistic:
     """The metric of both rows' items one after another."""
     if own.scores is None or reference.scores is None or own.target is None:
-        return weighted_mean(np.concatenate([own.unit_values[metric], reference.unit_values[metric]]))
+        return mean_of_units(np.concatenate([own.unit_values[metric], reference.unit_values[metric]]))
     target = np.concatenate([own.target, own.target])
     return METRICS[metric].statistic(target, np.concatenate([own.scores, reference.scores]))

@@ -17,7 +17,7 @@ from radnet.hashing import settings_hash
 from radnet.records import Curve, Interval, Resampled
 from radnet.transfer.contract import EpochPoint, ProtocolResult
 from radnet.transfer.metrics import METRICS
-from radnet.transfer.statistics import Statistic, bootstrap_values, patient_bootstrap
+from radnet.transfer.statistics import Statistic, bootstrap_values, mean_of_units, patient_bootstrap
 from radnet.transfer.tasks import Task, TaskItems
 
 KEPT_RESAMPLES = 300
@@ -64,27 +64,11 @@ class Outcome:
             raise RadnetError(
                 "The volumes have no such metric", seen=metric, fix=f"There are: {', '.join(self.unit_values)}"
             )
-        return weighted_mean(self.unit_values[metric])
+        return mean_of_units(self.unit_values[metric])
 
     def draws(self, seed: int) -> str:
         """Hash of what decides the bootstrap's draws."""
         return settings_hash({"seed": seed, "patients": np.unique(self.patients).tolist()})[:32]
-
-
-def weighted_mean(values: NDArray[np.float64]) -> Statistic:
-    """The mean of one value a unit, NaN left out, as a function of the units' weights.
-
-    Args:
-        values: float64, (U,).
-    """
-    there = np.isfinite(values)
-    filled = np.where(there, values, 0.0)
-
-    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        total = weights @ there.astype(np.float64)
-        return np.asarray(np.divide(weights @ filled, total, out=np.full(len(weights), np.nan), where=total > 0))
-
-    return statistic
 
 
 def outcome_of(outcome: Outcome, result: ProtocolResult, task: Task, *, resamples: int, seed: int) -> dict[str, Any]:
