@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from radnet.cli.benchmark_tables import plan_table, reasons_table, summary_table
+from radnet.cli.benchmark_tables import overlap_table, plan_table, reasons_table, summary_table
 from radnet.console import say, show
 from radnet.errors import RadnetError, UsageError
+from radnet.locks import waiting_lock
+from radnet.models.load import RUN_EXPORT
 from radnet.scans.keys import KeyedHash
 from radnet.shards.manifest import MANIFEST
 from radnet.shards.settings import BuildSettings
@@ -43,6 +45,9 @@ def run_suite(overrides: Sequence[str], *, dry_run: bool) -> int:
         _make_what_is_missing(benchmark)
     done = run_benchmark(benchmark, [*_without_suite(overrides), f"suite={suite.name}"])
     show(summary_table(benchmark.plan, done))
+    overlaps = overlap_table(benchmark, done)
+    if overlaps is not None:
+        show(overlaps)
     reasons = reasons_table(benchmark.plan, done)
     if reasons is not None:
         show(reasons)
@@ -63,16 +68,19 @@ def _make_what_is_missing(benchmark: Benchmark) -> None:
     for name in dict.fromkeys(needed):
         recipe = suite.sets.get(name)
         if recipe is not None and not (data / name / MANIFEST).is_file():
-            say(f"making the set {name}")
-            _make_set(recipe, data / name, suite.sources)
+            with waiting_lock(data / f".{name}.making", f"the set {name}"):
+                if not (data / name / MANIFEST).is_file():
+                    say(f"making the set {name}")
+                    _make_set(recipe, data / name, suite.sources)
     for arm, run in runs.items():
         model = str(suite.models[arm])
         out = Path(model.removeprefix("run:"))
-        if model.startswith("run:") and not (out / "export").is_dir():
+        if model.startswith("run:") and not (out / RUN_EXPORT).is_dir():
             from radnet.pretrain.run import pretrain  # takes seconds, and is rarely needed
 
-            say(f"pretraining for the arm {arm}")
-            pretrain([f"data={data / run.set}", f"out={out}", *run.overrides])
+            with waiting_lock(out.with_name(f".{out.name}.making"), f"the run of the arm {arm}"):
+                say(f"pretraining for the arm {arm}")
+                pretrain([f"data={data / run.set}", f"out={out}", *run.overrides])
 
 
 def _make_set(recipe: SetRecipe, out: Path, sources: str | None) -> None:

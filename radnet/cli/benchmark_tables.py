@@ -6,11 +6,13 @@ from pathlib import Path
 
 from rich.table import Table
 
+from radnet.records import read_record, record_path
 from radnet.shards.manifest import MANIFEST
+from radnet.transfer.overlap import overlap_words
 from radnet.transfer.suites.cost import Cost
 from radnet.transfer.suites.outcomes import Done
 from radnet.transfer.suites.plan import PlannedCell
-from radnet.transfer.suites.run import duration
+from radnet.transfer.suites.run import Benchmark, duration
 
 UNKNOWN = "?"
 STATUSES = ("computed", "there already", "unavailable", "failed")
@@ -23,12 +25,13 @@ def plan_table(plan: Sequence[PlannedCell], costs: Mapping[str, Cost], data: Pat
         cells.add_column(column, justify="right" if column in ("train", "images", "about") else "left", overflow="fold")
     rows: dict[tuple[str, ...], list[PlannedCell]] = defaultdict(list)
     for cell in plan:
-        there = "" if (data / cell.set_name / MANIFEST).is_file() else " (missing)"
+        there = (data / cell.set_name / MANIFEST).is_file()
+        name = "" if cell.set_name == cell.task.name else cell.set_name
         key: tuple[str, ...] = (
             ", ".join(cell.experiments),
-            cell.arm if cell.model else f"{cell.arm} (no model)",
+            cell.arm if cell.model else f"{cell.arm}, no model",
             cell.task.name,
-            cell.set_name + there,
+            name if there else f"{name} missing".strip(),
             cell.protocol.name,
             f"{100 * cell.fraction:g} %",
             cell.condition_name,
@@ -97,6 +100,30 @@ def reasons_table(plan: Sequence[PlannedCell], done: Mapping[str, Done]) -> Tabl
     for (status, reason), cells in sorted(reasons.items()):
         which = cells[0].words if len(cells) == 1 else _common(cells)
         table.add_row(status, str(len(cells)), which, reason)
+    return table
+
+
+def overlap_table(benchmark: Benchmark, done: Mapping[str, Done]) -> Table | None:
+    """What pretraining has seen of the test images, for each arm and set; random weights have seen nothing."""
+    rows: dict[tuple[str, str], str] = {}
+    for cell in benchmark.plan:
+        entry = done[cell.key]
+        key = (cell.arm, cell.set_name)
+        if entry.cell is None or entry.status == "unavailable" or key in rows:
+            continue
+        record = read_record(record_path(benchmark.place.results, entry.cell))
+        if record.overlap is not None and record.model.arm != "random":
+            rows[key] = overlap_words(record.overlap)
+    if not rows:
+        return None
+    table = Table(title="test images that pretraining has seen", title_justify="left")
+    for column in ("arm", "set", "found"):
+        table.add_column(column, overflow="fold")
+    by_words: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (arm, name), words in rows.items():
+        by_words[arm, words].append(name)
+    for (arm, words), names in by_words.items():
+        table.add_row(arm, ", ".join(names), words)
     return table
 
 

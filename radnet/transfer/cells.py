@@ -24,7 +24,7 @@ from radnet.records import (
 from radnet.shards import ShardSet
 from radnet.transfer.contract import ProtocolResult
 from radnet.transfer.outcomes import Outcome, outcome_of
-from radnet.transfer.overlap import overlap_with_test
+from radnet.transfer.overlap import overlap_with_test, overlap_words
 from radnet.transfer.predictions import known_outcome, known_record, write_predictions
 from radnet.transfer.protocols import Protocol
 from radnet.transfer.tasks import Task, TaskItems
@@ -129,7 +129,7 @@ class Cell:
     known: bool = False
 
 
-def compute_cell(name: ModelName, column: Column, model: LoadedModel | None = None) -> Cell:
+def compute_cell(name: ModelName, column: Column, model: LoadedModel | None = None, *, quiet: bool = False) -> Cell:
     """Evaluate one model, or take the cell that is there already.
 
     Weights that cannot be had give an "unavailable" record that says why and how to provide them.
@@ -138,6 +138,7 @@ def compute_cell(name: ModelName, column: Column, model: LoadedModel | None = No
         name: The model.
         column: The rest of the cell.
         model: The same model where it is loaded already, with the column's seed and size.
+        quiet: Say nothing of the result.
     """
     started_s = time.monotonic()
     where = f"{name} on {column.task.name} with {column.protocol.name}"
@@ -156,9 +157,17 @@ def compute_cell(name: ModelName, column: Column, model: LoadedModel | None = No
         model, column.task, column.shards, column.items, column.train, column.protocol, column.settings
     )
     record, outcome = _finished(model, column, identity, result, started_s, overlap=overlap)
-    main = record.metrics[column.task.metric]
-    say(f"{where}: {column.task.metric} {main.value:.3f} ({main.low:.3f} to {main.high:.3f})")
+    if not quiet:
+        say(f"{where}: {score_of(record)}")
+        if overlap.shared_items or overlap.shared_patients or (not overlap.checked and model.arm == "in-domain"):
+            warn(f"{where}: {overlap_words(overlap)}")
     return Cell(record, outcome)
+
+
+def score_of(record: ResultRecord) -> str:
+    """The task's metric of a finished record in words."""
+    main = record.metrics[record.task.metric]
+    return f"{record.task.metric} {main.value:.3f} ({main.low:.3f} to {main.high:.3f})"
 
 
 def known_record_of(cell: str, column: Column) -> ResultRecord | None:

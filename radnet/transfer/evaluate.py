@@ -1,19 +1,22 @@
 """Evaluating models side by side: one task, one protocol, several models, one identical path for all of them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from radnet.errors import RadnetError
 from radnet.models import ModelName
 from radnet.models.load import check_model
 from radnet.records import Difference, ResultRecord, write_record
 from radnet.shards import ShardSet
 from radnet.transfer.cells import Cell, Column, EvaluationSettings, compute_cell
 from radnet.transfer.metrics import METRICS
-from radnet.transfer.outcomes import Outcome, weighted_mean
+from radnet.transfer.outcomes import Outcome
 from radnet.transfer.protocols import Protocol
-from radnet.transfer.statistics import Statistic, paired_difference, paired_p_value
+from radnet.transfer.statistics import Statistic, mean_of_units, paired_difference, paired_p_value
+from radnet.transfer.statistics.comparisons import smallest_detectable
 from radnet.transfer.tasks import Task, task_items
 
 TEST = "randomisation of patients"
@@ -98,12 +101,22 @@ def with_differences(cell: Cell, references: Sequence[Cell], column: Column) -> 
 def _difference(own: Outcome, reference: Outcome, reference_cell: str, column: Column) -> Difference:
     """The paired difference on the task's metric, with its interval and the p value of a randomisation test."""
     metric, settings = column.task.metric, column.settings
+    if not np.array_equal(own.keys, reference.keys):
+        raise RadnetError(
+            f"Two rows of {column.task.name} were scored on other items, so they have no paired difference",
+            seen=(len(own.keys), len(reference.keys)),
+            file=column.results,
+            fix="Compute both again with repeat=true",
+        )
     how = {"resamples": settings.resamples, "seed": settings.seed}
-    interval = paired_difference(own.statistic(metric), reference.statistic(metric), own.patients, **how)
+    mine, theirs = own.statistic(metric), reference.statistic(metric)
+    interval = paired_difference(mine, theirs, own.patients, **how)
+    detectable = smallest_detectable(lambda weights: mine(weights) - theirs(weights), own.patients, **how)
     return Difference(
         **interval.model_dump(),
         p=paired_p_value(_stacked(own, reference, metric), own.patients, **how),
         test=TEST,
+        detectable=detectable if math.isfinite(detectable) else None,
         patients=len(np.unique(own.patients)),
         reference_cell=reference_cell,
     )
@@ -112,6 +125,6 @@ def _difference(own: Outcome, reference: Outcome, reference_cell: str, column: C
 def _stacked(own: Outcome, reference: Outcome, metric: str) -> Statistic:
     """The metric of both rows' items one after another."""
     if own.scores is None or reference.scores is None or own.target is None:
-        return weighted_mean(np.concatenate([own.unit_values[metric], reference.unit_values[metric]]))
+        return mean_of_units(np.concatenate([own.unit_values[metric], reference.unit_values[metric]]))
     target = np.concatenate([own.target, own.target])
     return METRICS[metric].statistic(target, np.concatenate([own.scores, reference.scores]))

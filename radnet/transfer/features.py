@@ -188,7 +188,6 @@ def _extract(
 ) -> None:
     """Extract into `out`, going on where a killed process stopped."""
     shards.prepare_for_workers()
-    backbone = model.backbone.to(device).eval()
     try:
         dimensions = embedding_size(model.backbone.cpu(), model.in_chans, view.size)
     except UsageError as error:

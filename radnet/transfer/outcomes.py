@@ -17,11 +17,13 @@ from radnet.hashing import settings_hash
 from radnet.records import Curve, Interval, Resampled
 from radnet.transfer.contract import EpochPoint, ProtocolResult
 from radnet.transfer.metrics import METRICS
-from radnet.transfer.statistics import Statistic, bootstrap_values, patient_bootstrap
+from radnet.transfer.statistics import Statistic, bootstrap_values, mean_of_units, patient_bootstrap
 from radnet.transfer.tasks import Task, TaskItems
 
 KEPT_RESAMPLES = 300
 """Resamples that stay in a record, for the stability of ranks."""
+MOST_CLASSES = 50
+"""Classes are scored one by one up to so many: a thousand intervals of each cell would tell nobody anything."""
 
 
 @dataclass(frozen=True)
@@ -62,31 +64,15 @@ class Outcome:
             raise RadnetError(
                 "The volumes have no such metric", seen=metric, fix=f"There are: {', '.join(self.unit_values)}"
             )
-        return weighted_mean(self.unit_values[metric])
+        return mean_of_units(self.unit_values[metric])
 
     def draws(self, seed: int) -> str:
         """Hash of what decides the bootstrap's draws."""
         return settings_hash({"seed": seed, "patients": np.unique(self.patients).tolist()})[:32]
 
 
-def weighted_mean(values: NDArray[np.float64]) -> Statistic:
-    """The mean of one value a unit, NaN left out, as a function of the units' weights.
-
-    Args:
-        values: float64, (U,).
-    """
-    there = np.isfinite(values)
-    filled = np.where(there, values, 0.0)
-
-    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        total = weights @ there.astype(np.float64)
-        return np.asarray(np.divide(weights @ filled, total, out=np.full(len(weights), np.nan), where=total > 0))
-
-    return statistic
-
-
 def outcome_of(outcome: Outcome, result: ProtocolResult, task: Task, *, resamples: int, seed: int) -> dict[str, Any]:
-    """What a record says of an outcome: "metrics", "undefined", "resampled" and "curves".
+    """Metrics, undefined ones, resamples, curves and values of each class, as fields of a record.
 
     A secondary metric that is undefined here (one class in the test set, …) is left out, with the reason.
 
@@ -117,7 +103,24 @@ def outcome_of(outcome: Outcome, result: ProtocolResult, task: Task, *, resample
         "undefined": undefined,
         "resampled": Resampled(draws=outcome.draws(seed), values=values),
         "curves": curves_of(result.curve),
+        "per_class": _per_class(outcome, task, resamples=resamples, seed=seed),
     }
+
+
+def _per_class(outcome: Outcome, task: Task, *, resamples: int, seed: int) -> dict[str, dict[str, Interval | None]]:
+    """What the task's metric is the mean of, class by class; None for a class that cannot be scored here."""
+    if outcome.target is None or outcome.scores is None or len(task.classes) > MOST_CLASSES:
+        return {}
+    found: dict[str, dict[str, Interval | None]] = {}
+    each = METRICS[task.metric].class_statistics(outcome.target, outcome.scores, task.classes)
+    for name, statistic in each.items():
+        quantity, _, one = name.partition("/")
+        try:
+            value: Interval | None = patient_bootstrap(statistic, outcome.patients, resamples=resamples, seed=seed)
+        except RadnetError:
+            value = None
+        found.setdefault(quantity, {})[one] = value
+    return found
 
 
 def curves_of(points: tuple[EpochPoint, ...]) -> dict[str, Curve]:

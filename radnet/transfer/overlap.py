@@ -76,6 +76,18 @@ def overlap_with_test(model: LoadedModel, shards: ShardSet, items: TaskItems, pl
     )
 
 
+def overlap_words(overlap: Overlap) -> str:
+    """What is known of an overlap on one line."""
+    if not overlap.checked and not overlap.sets:
+        return f"overlap with pretraining not checked: {overlap.message}"
+    share = 100 * overlap.shared_items / max(overlap.test_items, 1)
+    found = (
+        f"{overlap.shared_items} of {overlap.test_items} test images ({share:.1f} %) and "
+        f"{overlap.shared_patients or 0} of their patients are in the pretraining set"
+    )
+    return found if overlap.checked else f"{found}, as far as could be checked: {overlap.message}"
+
+
 def _words(missing: list[str], by_patient: list[str], looked_into: int) -> str:
     """What was compared, and what could not be."""
     said = []

@@ -19,6 +19,7 @@ from radnet.shards.build import BuildSettings, build_shards
 from radnet.transfer import cells as cell_module
 from radnet.transfer import features as feature_module
 from radnet.transfer.cells import EvaluationSettings
+from radnet.transfer.conditions import condition_named
 from radnet.transfer.evaluate import evaluate
 from radnet.transfer.features import features_of
 from radnet.transfer.metrics import METRICS
@@ -187,6 +188,37 @@ def test_a_later_call_keeps_the_differences_of_an_earlier_one(phantom_set: Shard
     (again,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path)
     assert first.differences
     assert again.differences == first.differences
+
+
+def test_a_condition_is_another_cell_and_changes_the_images_of_its_side_alone(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extracted = []
+    real = feature_module._extract
+    monkeypatch.setattr(feature_module, "_extract", lambda *a: (extracted.append(a[7].tolist()), real(*a))[1])
+    (clean,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path)
+    condition = condition_named("noise5e2", images="test")
+    (noisy,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path, condition=condition)
+    assert clean.condition is None
+    assert noisy.condition == condition
+    assert noisy.cell != clean.cell
+    assert extracted == [list(range(len(phantom_set))), phantom_set.rows("test").tolist()]
+    scores = [
+        pd.read_parquet(tmp_path / "results" / record.predictions).filter(like="score_").to_numpy()
+        for record in (clean, noisy)
+    ]
+    assert not np.array_equal(*scores)
+    assert {entry.name for entry in (tmp_path / "results").glob("*.json")} == {
+        f"{record.cell}.json" for record in (clean, noisy)
+    }
+
+
+def test_a_record_tells_each_class(phantom_set: ShardSet, tmp_path: Path) -> None:
+    (record,) = _evaluate(["random:resnet10t"], phantom_set, tmp_path)
+    (values,) = record.per_class.values()
+    assert set(values) <= set(TASK.classes)
+    scored = [value.value for value in values.values() if value is not None]
+    assert np.mean(scored) == pytest.approx(record.metrics["balanced_accuracy"].value)
 
 
 def test_more_resamples_are_another_interval(phantom_set: ShardSet, tmp_path: Path) -> None:

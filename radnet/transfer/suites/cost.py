@@ -48,7 +48,12 @@ class Cost:
 
 
 def costs_of(
-    plan: Sequence[PlannedCell], data: Path, nominal: Mapping[str, Mapping[str, int]], gflops_per_s: float
+    plan: Sequence[PlannedCell],
+    data: Path,
+    nominal: Mapping[str, Mapping[str, int]],
+    architecture: str | None = None,
+    *,
+    gflops_per_s: float,
 ) -> dict[str, Cost]:
     """Cost of every planned cell, by key.
 
@@ -56,15 +61,16 @@ def costs_of(
         plan: The cells, in the order in which they run.
         data: Directory of the sets.
         nominal: Set -> split -> images, for sets that are not there.
+        architecture: For models that nobody has named yet or whose weights are not there.
         gflops_per_s: Speed of the machine.
     """
     shared: set[tuple[object, ...]] = set()
     costs = {}
     for cell in plan:
         counts = images_of(data / cell.set_name) or dict(nominal.get(cell.set_name, {}))
-        architecture = architecture_of(cell.model)
         passes = _passes(cell, counts, shared) if counts else None
-        each = gflops_an_image(architecture, cell.task.size) if architecture else None
+        known = architecture_of(cell.model) or architecture
+        each = gflops_an_image(known, cell.task.size) if known else None
         gflops = None if passes is None or each is None else passes * each
         seconds = None if gflops is None else gflops / gflops_per_s + PROBE_S
         costs[cell.key] = Cost(passes, gflops, seconds)
@@ -74,10 +80,13 @@ def costs_of(
 def _passes(cell: PlannedCell, counts: Mapping[str, int], shared: set[tuple[object, ...]]) -> int:
     train, val, test = (counts.get(split, 0) for split in ("train", "val", "test"))
     if isinstance(cell.protocol, ModelProtocol):
-        epochs = int(cell.protocol.settings().get("epochs", DEFAULT_EPOCHS))
-        return round(epochs * (BACKWARD * train * cell.fraction + val) + test)
+        settings = cell.protocol.settings()
+        epochs = int(settings.get("epochs") or DEFAULT_EPOCHS)
+        rates = settings.get("lr")
+        tries = len(rates) if isinstance(rates, list) else 1
+        return round(tries * epochs * (BACKWARD * train * cell.fraction + val) + test)
     window = str(sorted(cell.task.window.items()))
-    weights = (cell.model, cell.seed if cell.depends_on_seed else 0, cell.set_name, cell.task.size, window)
+    weights = (cell.arm, cell.model, cell.seed if cell.depends_on_seed else 0, cell.set_name, cell.task.size, window)
     passes = 0
     changed = set() if cell.condition is None else set(cell.condition.on.split(" and "))
     needs: list[tuple[tuple[object, ...], int]] = [(weights, train + val + test)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from radnet.configs import config_directory
 from radnet.console import say, warn
-from radnet.errors import RadnetError, UsageError
+from radnet.errors import UsageError
 from radnet.transfer.suites.outcomes import Done, read_done
 from radnet.transfer.suites.work import report_to, settled_in, work_through
 
@@ -48,16 +48,17 @@ def launch_workers(benchmark: "Benchmark", overrides: Sequence[str], progress: C
         UsageError: The launcher is not installed or misspelt.
     """
     jobs = benchmark.config.jobs
-    words = [f"+{WORKER}={{}}", f"+{RUN}={benchmark.place.run.name}"]
+    # a launcher composes each worker's config anew, from hydra's own overrides and those that it is given here
+    own = [word for word in overrides if not word.startswith("hydra")] + [f"+{RUN}={benchmark.place.run.name}"]
     with _hydra_config(overrides) as (launcher, name):
         say(f"{jobs} workers by hydra/launcher={name}; they take the cells in turn")
         with _watching(benchmark, progress):
             try:
-                launcher.launch([[word.format(number) for word in words] for number in range(jobs)], initial_job_idx=0)
-            except RadnetError:
-                raise
+                workers = [[*own, f"+{WORKER}={number}"] for number in range(jobs)]
+                for returned in launcher.launch(workers, initial_job_idx=0):
+                    _ = returned.return_value  # raises what the worker raised
             except Exception as error:
-                # whatever a launcher raises, finished cells stay finished; the summary names what is missing
+                # whatever a worker or launcher raises, finished cells stay finished; the summary names what is missing
                 warn(f"a worker of hydra/launcher={name} ended early: {type(error).__name__}: {error}")
 
 

@@ -20,7 +20,7 @@ class Done:
         status: "computed" now, "there already", "unavailable" (its weights are out of reach), or "failed".
         seconds: How long it took.
         cell: Cell of its record, None where there is none.
-        reason: Why it failed or is unavailable, and what mends it.
+        reason: Why it failed or is unavailable, and what mends it; of a computed one its score.
     """
 
     key: str

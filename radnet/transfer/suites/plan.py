@@ -14,8 +14,6 @@ from radnet.transfer.protocols import Protocol, build_protocol
 from radnet.transfer.suites.spec import Block, Entry, Suite, resolved
 from radnet.transfer.tasks import Task, task_from_settings
 
-FILTERS = ("experiment", "arm", "task", "protocol", "condition")
-
 
 @dataclass(frozen=True)
 class PlannedCell:
@@ -88,17 +86,17 @@ class PlannedCell:
         return f"{self.arm} on {self.task.name} with {self.protocol.name}" + (f" ({', '.join(more)})" if more else "")
 
 
-def plan_cells(suite: Suite, only: Mapping[str, str | None] | None = None) -> list[PlannedCell]:
+def plan_cells(suite: Suite, only: Mapping[str, str | list[str] | None] | None = None) -> list[PlannedCell]:
     """Every cell of a suite, once, those that share features one after another.
 
     Args:
         suite: The suite.
-        only: Keys of `FILTERS` -> values joined by commas: the cells that are wanted.
+        only: "experiment", "arm", "task", "protocol" or "condition" -> the values that are wanted.
 
     Raises:
         UsageError: An entry of the suite is wrong, or nothing is left.
     """
-    wanted = {name: set(value.split(",")) for name, value in (only or {}).items() if value}
+    wanted = {name: {value} if isinstance(value, str) else set(value) for name, value in (only or {}).items() if value}
     found: dict[str, PlannedCell] = {}
     for cell in _all_cells(suite):
         if not all(_value(cell, name) & values for name, values in wanted.items()):

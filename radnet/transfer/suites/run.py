@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from radnet.console import say
-from radnet.errors import UsageError
+from radnet.console import say, warn
+from radnet.errors import RadnetError, UsageError
 from radnet.transfer.cells import EvaluationSettings
 from radnet.transfer.evaluate import with_differences
 from radnet.transfer.features import default_cache
@@ -79,7 +79,8 @@ class Benchmark:
     def costs(self) -> dict[str, Cost]:
         """Cost of every cell by key."""
         speed = self.config.gflops_per_s or measured_gflops_per_s(self.device)
-        return costs_of(self.plan, self.place.data, self.suite.nominal_items, speed)
+        nominal = self.suite.nominal_items, self.suite.nominal_architecture
+        return costs_of(self.plan, self.place.data, *nominal, gflops_per_s=speed)
 
 
 class Progress:
@@ -101,14 +102,17 @@ class Progress:
     def __call__(self, done: Done) -> None:
         """Count a cell, and say where the suite stands when it was computed."""
         self.done[done.key] = done
-        if done.status in ("computed", "failed"):
+        if done.status == "computed":
             say(self.line(done))
+        elif done.status in ("failed", "unavailable"):
+            warn(self.line(done))
 
     def line(self, done: Done) -> str:
         """Where the suite stands after a cell."""
         total, left_s = len(self._words), self.left_s()
         about = "" if left_s is None or len(self.done) == total else f", about {duration(left_s)} left"
-        return f"[{len(self.done)}/{total}{about}] {done.status}: {self._words[done.key]} ({duration(done.seconds)})"
+        words = f"[{len(self.done)}/{total}{about}] {done.status}: {self._words[done.key]}: {done.reason}"
+        return f"{words}, {duration(done.seconds)}" if done.status == "computed" else words
 
     def left_s(self) -> float | None:
         """About how long the rest takes at the pace of what was computed, None before there is a pace."""
@@ -187,7 +191,11 @@ def compare(benchmark: Benchmark, bench: Bench, done: Mapping[str, Done]) -> Non
         say(f"paired differences to {benchmark.suite.reference}")
     for comparison in comparisons(benchmark.plan, bench, cells):
         for cell in comparison.cells:
-            record = with_differences(cell, comparison.references, comparison.column)
+            try:
+                record = with_differences(cell, comparison.references, comparison.column)
+            except RadnetError as error:
+                warn(f"{cell.record.model.name} has no paired difference: {error}")
+                continue
             if record != cell.record:
                 bench.add_differences(record)
 

@@ -87,6 +87,7 @@ class Suite(_Frozen):
         sources: Directory of the sources that `sets` name.
         without_sources: Suite that runs instead when there are none.
         nominal_items: Set -> split -> images, for the cost of sets that are not there.
+        nominal_architecture: timm's name, for the cost of arms without a model.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Suite(_Frozen):
     sources: str | None = None
     without_sources: str | None = None
     nominal_items: dict[str, dict[str, int]] = Field(default_factory=dict)
+    nominal_architecture: str | None = None
 
 
 class BenchmarkConfig(_Frozen):
@@ -119,7 +121,7 @@ class BenchmarkConfig(_Frozen):
     repeat: bool
     pretraining_sets: tuple[str, ...]
     gflops_per_s: float | None
-    only: dict[str, str | None]
+    only: dict[str, str | list[str] | None]
 
 
 def read_benchmark(overrides: list[str]) -> tuple[BenchmarkConfig, Suite]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from radnet.console import say, warn
+from radnet.console import say
 from radnet.errors import RadnetError, UsageError
 from radnet.files import write_atomically
 from radnet.locks import lock_if_free, waiting_lock
@@ -25,6 +25,7 @@ from radnet.transfer.cells import (
     compute_cell,
     known_record_of,
     model_card,
+    score_of,
     unavailable,
 )
 from radnet.transfer.predictions import known_outcome, known_record
@@ -200,17 +201,15 @@ def one_cell(planned: PlannedCell, bench: Bench) -> Done | None:
                 return None
             if known_record_of(cell, column) is not None:  # another process may have finished it meanwhile
                 return done("there already", cell)
-            computed = compute_cell(model.name, column, model)
+            computed = compute_cell(model.name, column, model, quiet=True)
             write_record(computed.record, bench.place.results)
-        return done("computed", cell)
+        return done("computed", cell, score_of(computed.record))
     except RadnetError as error:
-        warn(f"{planned.words}: {error}")
         return done("failed", reason=str(error))
     except Exception as error:
         # one broken cell must not take hundreds of others with it; its traceback is kept
         file = bench.place.run / f"{planned.key}.txt"
         write_atomically(file, traceback.format_exc())
-        warn(f"{planned.words}: {type(error).__name__}: {error}")
         return done("failed", reason=f"{type(error).__name__}: {error} (traceback: {file})")
 
 

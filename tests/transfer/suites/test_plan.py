@@ -36,7 +36,7 @@ def test_conditions_and_changed_settings_make_other_cells() -> None:
 
 
 def test_a_part_of_the_cells() -> None:
-    plan = plan_cells(suite_of(), {"arm": "second", "protocol": "knn,linear", "task": None})
+    plan = plan_cells(suite_of(), {"arm": "second", "protocol": ["knn", "linear"], "task": None})
     assert {cell.arm for cell in plan} == {"second"}
     assert len(plan) == 4
     with pytest.raises(UsageError, match="No cell is left"):
