@@ -23,8 +23,10 @@ Evaluate = Callable[[Array, NDArray[np.int64]], tuple[Array, Array]]
 SUFFICIENT = 1e-4
 SHRINK = 0.35
 SMALLEST_STEP = 1e-8
-ROUNDING = 1e-8
+ROUNDING = 1e-9
 """Share of a value below which a rise is rounding: single precision in the evaluation, summed over many items."""
+STALLED_AFTER = 10
+"""Accepted steps without a new lowest value after which only rounding is left to be minimised."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class _Problem:
 
     def __init__(self, point: Array, history: int) -> None:
         self.point = self.trial = point
-        self.value = np.inf
+        self.value = self.lowest = np.inf
+        self.stalled = 0
         self.gradient = self.direction = np.zeros_like(point)
         self.step = 1.0
         self.steps = 0
@@ -71,7 +74,10 @@ class _Problem:
                     self._pairs.append((moved, turned, bend))
                 self.steps += 1
             self.point, self.value, self.gradient = self.trial, value, gradient
-            if np.abs(gradient).max() <= tolerance or self.steps >= max_iter:
+            self.stalled = 0 if value < self.lowest else self.stalled + 1
+            self.lowest = min(self.lowest, value)
+            ended = self.steps >= max_iter or self.stalled >= STALLED_AFTER
+            if ended or np.abs(gradient).max() <= tolerance:
                 self._finish(tolerance)
                 return
             self.direction = -self._times_inverse_hessian(gradient)
@@ -82,11 +88,8 @@ class _Problem:
     def _finish(self, tolerance: float) -> None:
         self.finished = True
         # A search that ends at the last digits is as good as the tolerance; one that ends elsewhere is not.
-        self.converged = (
-            bool(np.abs(self.gradient).max() <= 10 * tolerance)
-            if self.step < SMALLEST_STEP
-            else bool(np.abs(self.gradient).max() <= tolerance)
-        )
+        at_last_digits = self.step < SMALLEST_STEP or self.stalled >= STALLED_AFTER
+        self.converged = bool(np.abs(self.gradient).max() <= (10 if at_last_digits else 1) * tolerance)
         self._pairs.clear()
 
     def _times_inverse_hessian(self, gradient: Array) -> Array:

@@ -11,8 +11,9 @@ together. Two things make a sweep cheap:
 - *One pass for all.* The strengths are solved side by side (`radnet.transfer.lockstep`): every pass over the features
   serves all that are not finished, as one matrix product.
 
-Two ways compute loss and gradient: numpy in float64 on features in memory, and torch in float32 with sums in float64
-on blocks that are read from disk in every pass, on a GPU if asked for. Neither ever holds more than it says.
+Two ways compute loss and gradient: numpy on features in memory, and torch on blocks that are read from disk in every
+pass, on a GPU if asked for. Both in float64, but for products on a GPU (float32, whose rounding lies far below the
+default tolerance). Neither ever holds more than it says.
 
 Shape legend: N items, D dimensions, R axes, K classes, C columns of weights (K; 1 for two exclusive classes),
 G strengths that are solved together.
@@ -262,7 +263,7 @@ class _NumpyPass:
 
 
 class _TorchPass:
-    """Block by block, float32 products, float64 sums; nothing of the features is kept."""
+    """Block by block; nothing of the features is kept."""
 
     def __init__(
         self,
@@ -273,19 +274,20 @@ class _TorchPass:
         device: torch.device,
     ) -> None:
         self._features, self._target, self._exclusive, self._device = features, target, exclusive, device
-        self._mean = torch.from_numpy(standardise.mean).to(device, torch.float32)
-        self._scale = torch.from_numpy(standardise.scale).to(device, torch.float32)
+        self._product = torch.float64 if device.type == "cpu" else torch.float32
+        self._mean = torch.from_numpy(standardise.mean).to(device, self._product)
+        self._scale = torch.from_numpy(standardise.scale).to(device, self._product)
 
     @torch.inference_mode()
     def __call__(self, coefficients: Array, intercept: Array) -> tuple[Array, Array, Array]:
-        flat = torch.from_numpy(coefficients.reshape(len(coefficients), -1)).to(self._device, torch.float32)
+        flat = torch.from_numpy(coefficients.reshape(len(coefficients), -1)).to(self._device, self._product)
         offset = torch.from_numpy(intercept).to(self._device, torch.float64)
         slope = torch.zeros(flat.shape, dtype=torch.float64, device=self._device)
         shift, loss = torch.zeros_like(offset), torch.zeros_like(offset[:, 0])
         rows = max(1, BLOCK_LOGITS // intercept.size)
         for place, block in blocks(self._features, min(splits.BLOCK_VALUES, rows * self._features.shape[1])):
             # centred before anything else: means far from zero would eat the digits of float32
-            held = torch.tensor(block, device=self._device).sub_(self._mean).div_(self._scale)
+            held = torch.tensor(block, dtype=self._product, device=self._device).sub_(self._mean).div_(self._scale)
             truth = torch.from_numpy(self._target[place]).to(self._device, torch.float64)[:, None]
             logits = (held @ flat).double().reshape(len(held), *offset.shape) + offset
             if self._exclusive:
@@ -294,7 +296,7 @@ class _TorchPass:
             else:
                 loss += (torch.nn.functional.softplus(logits) - truth * logits).sum((0, 2))
                 rest = logits.sigmoid() - truth
-            slope += (held.T @ rest.reshape(len(held), -1).float()).double()
+            slope += (held.T @ rest.reshape(len(held), -1).to(self._product)).double()
             shift += rest.sum(0)
         return loss.cpu().numpy(), slope.cpu().numpy().reshape(coefficients.shape), shift.cpu().numpy()
 

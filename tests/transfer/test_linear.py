@@ -202,7 +202,7 @@ def test_blocks_from_disk_memory_and_scikit_learn_give_one_answer(
     assert blocks.scores == pytest.approx(held.scores, abs=1e-4)
     assert held.selected["not_converged"] == blocks.selected["not_converged"] == []
     scaler = StandardScaler().fit(np.asarray(half.features, dtype=np.float64))
-    library = LogisticRegression(C=held.selected["C"], tol=1e-10, max_iter=20_000)
+    library = LogisticRegression(C=held.selected["C"], tol=1e-8, solver="newton-cholesky")
     library = OneVsRestClassifier(library) if labels == "findings" else library
     library.fit(scaler.transform(np.asarray(half.features, dtype=np.float64)), half.target)
     expected = library.predict_proba(scaler.transform(np.asarray(test, dtype=np.float64)))
