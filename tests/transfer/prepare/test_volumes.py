@@ -99,7 +99,7 @@ def test_volumes_of_ones_own(tmp_path: Path, prepare: Any) -> None:
 def test_another_source_is_refused(name: str, tmp_path: Path, prepare: Any) -> None:
     fakes.lits(tmp_path / "download", cases=1)
     shutil.rmtree(tmp_path / "download" / "Training Batch 1")
-    with pytest.raises(UsageError, match="no download of|No scan"):
+    with pytest.raises(UsageError, match=r"no download of|No scan"):
         prepare(name, tmp_path / "download")
 
 
