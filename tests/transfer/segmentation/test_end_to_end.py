@@ -8,7 +8,10 @@ from radnet.records import ResultRecord
 from radnet.shards import ShardSet
 from radnet.transfer.run import evaluate_from_overrides
 
-TASK = ("task=volumes", "task.masks.structures={organ:[1,2],spot:[2]}", "~task.masks.structures.foreground")
+TASK = (
+    *("task=volumes", "~task.masks.structures.foreground"),
+    *("+task.masks.structures.organ=[1,2]", "+task.masks.structures.spot=[2]"),
+)
 QUICK = ("protocol.epochs=1", "protocol.lr=[0.003]", "protocol.decoder_width=0.25", "protocol.mode=frozen")
 
 

@@ -38,6 +38,12 @@ def test_every_kind_of_backbone_gets_a_decoder_and_every_tensor_gets_a_gradient(
     assert len(idle) <= 8
 
 
+def test_a_picture_whose_side_is_no_power_of_two() -> None:
+    network = network_of("resnet10t", size=40)
+    assert [one.reduction for one in network.encoder.chosen] == [2, 4, 8, 16, 32]
+    assert network.eval()(torch.randn(1, 1, 40, 40)).shape == (1, 3, 40, 40)
+
+
 def test_the_encoder_gives_the_models_own_features() -> None:
     model = load_model(ModelName.parse("random:resnet10t"), size=64)
     encoder, policy = encoder_of(model, 1, 64)
