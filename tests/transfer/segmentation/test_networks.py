@@ -94,7 +94,7 @@ def test_the_loss_against_a_slow_reference() -> None:
                 both, ours, theirs = both + float(share * t), ours + float(share), theirs + float(t)
         dice += (1 - (2 * both + 1) / (ours + theirs + 1)) / 2
     value = float(segmentation_loss(logits, target, torch.tensor(weights), dice=0.5))
-    assert value == pytest.approx(cross_entropy + 0.5 * dice, abs=1e-6)
+    assert value == pytest.approx(cross_entropy + 0.5 * dice, abs=5e-6)
     assert float(segmentation_loss(logits, target, torch.tensor(weights), dice=0)) == pytest.approx(
-        cross_entropy, abs=1e-6
+        cross_entropy, abs=5e-6
     )
