@@ -147,7 +147,7 @@ def widen_input(backbone: nn.Module, channels: int) -> None:
     names = backbone.pretrained_cfg.get("first_conv")  # type: ignore[operator, union-attr]
     for name in [names] if isinstance(names, str) else list(names or ()):
         try:
-            convolution = backbone.get_submodule(name)
+            convolution: nn.Module | None = backbone.get_submodule(name)
         except AttributeError:
             convolution = None
         if not isinstance(convolution, nn.Conv2d) or convolution.groups != 1:
