@@ -19,7 +19,7 @@ from radnet.scans.quiet import quiet_readers
 from radnet.scans.sources import RefusedError
 
 MODALITIES = ("SEG", "RTSTRUCT")
-_KEYWORDS = ("Modality", "SOPClassUID", "ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence")
+_KEYWORDS = ("Modality", "SOPInstanceUID", "ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,11 @@ class MaskHeader:
     """What the header of a mask says. It holds identifiers and stays inside `radnet.scans`.
 
     Attributes:
+        instance_uid: Its own UID, by which copies are told; empty when it has none.
         series_uids: The series it refers to.
     """
 
+    instance_uid: str
     series_uids: tuple[str, ...]
 
 
@@ -60,7 +62,7 @@ def mask_header(path: Path) -> MaskHeader | None:
             found = {uid for item in _references(dataset) if (uid := text_of(item, "SeriesInstanceUID"))}
         except Exception as error:  # a damaged file can make the parser raise anything
             raise RefusedError("mask_unreadable", "The header of the mask is damaged") from error
-    return MaskHeader(tuple(sorted(found)))
+    return MaskHeader(text_of(dataset, "SOPInstanceUID"), tuple(sorted(found)))
 
 
 def assign_masks(groups: Sequence[DicomGroup], masks: Sequence[tuple[Path, MaskHeader]]) -> MaskAssignment:
@@ -75,7 +77,12 @@ def assign_masks(groups: Sequence[DicomGroup], masks: Sequence[tuple[Path, MaskH
         by_series[group.entries[0].header.series_uid].append(number)
     candidates: dict[int, list[Path]] = defaultdict(list)
     refused: list[tuple[Path, str, str]] = []
+    instances: set[str] = set()
     for path, header in masks:
+        if header.instance_uid and header.instance_uid in instances:
+            refused.append((path, "duplicate_file", "The same mask is in the archive already"))
+            continue
+        instances.add(header.instance_uid)
         own = [number for uid in header.series_uids for number in by_series[uid]]
         if not own:
             refused.append((path, "mask_without_scan", "The mask refers to no series of the archive"))

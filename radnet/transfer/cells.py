@@ -230,7 +230,9 @@ def _finished(
 def channel_policy(model: LoadedModel, task: Task) -> dict[str, Any]:
     """How grey images become the model's input channels, as JSON values for the record."""
     view = task.view(model.mean, model.std)
-    if view.window.channels > 1:
+    if task.masks is not None and task.masks.sequences:
+        policy = f"{len(task.masks.sequences)} sequences as channels, the first convolution widened"
+    elif view.window.channels > 1:
         policy = f"{view.window.channels} windows as channels"
     elif model.in_chans == 1:
         policy = "one channel"

@@ -10,6 +10,8 @@ from radnet.transfer.finetune import FinetuneProtocol
 from radnet.transfer.knn import KnnProtocol
 from radnet.transfer.linear import LinearProtocol
 from radnet.transfer.paper import PaperFinetuneProtocol, PaperLinearProtocol
+from radnet.transfer.segmentation.paper import PaperSegmentProtocol
+from radnet.transfer.segmentation.protocol import SegmentProtocol
 
 __all__ = [
     "PROTOCOLS",
@@ -24,7 +26,10 @@ __all__ = [
 PROTOCOLS: Mapping[str, type[Protocol]] = MappingProxyType(
     {
         protocol.name: protocol
-        for protocol in (KnnProtocol, LinearProtocol, FinetuneProtocol, PaperFinetuneProtocol, PaperLinearProtocol)
+        for protocol in (
+            *(KnnProtocol, LinearProtocol, FinetuneProtocol, SegmentProtocol),
+            *(PaperFinetuneProtocol, PaperLinearProtocol, PaperSegmentProtocol),
+        )
     }
 )
 """Every protocol by name."""

@@ -23,7 +23,7 @@ from radnet.transfer.contract import (
 )
 from radnet.transfer.features import features_of
 from radnet.transfer.protocols import Protocol
-from radnet.transfer.segmentation.protocol import SegmentProtocol
+from radnet.transfer.segmentation.protocol import VolumeProtocol
 from radnet.transfer.segmentation.volumes import VolumeSplit, find_volumes
 from radnet.transfer.tasks import Task, TaskItems
 
@@ -68,7 +68,7 @@ def _require_kind(task: Task, protocol: Protocol) -> None:
     Raises:
         UsageError: They do not go together.
     """
-    if (task.kind == "segment") != isinstance(protocol, SegmentProtocol):
+    if (task.kind == "segment") != isinstance(protocol, VolumeProtocol):
         raise UsageError(
             f"The protocol {protocol.name!r} is not for a task of kind {task.kind!r}",
             seen=task.name,

@@ -126,6 +126,12 @@ def test_several_masks_of_one_series_need_a_word(archive: Path) -> None:
     assert np.array_equal(only_scan(archive).mask, SPLEEN)
 
 
+def test_a_copy_of_a_mask_is_no_second_one(archive: Path) -> None:
+    shutil.copy(write_seg(archive / "a.dcm", archive, {"liver": LIVER}), archive / "b.dcm")
+    assert reasons(inventory_of(archive)) == {"a.dcm": "mask", "b.dcm": "duplicate_file"}
+    assert np.array_equal(only_scan(archive).mask, LIVER)
+
+
 def test_a_mask_of_another_series(archive: Path) -> None:
     write_rtstruct(archive / "rs.dcm", {"gtv": [square(1, 3, 2)]}, series_uid="1.2.3")
     assert reasons(inventory_of(archive)) == {"rs.dcm": "mask_without_scan"}

@@ -7,6 +7,7 @@ Shape legend: B batch, C channels, H height, W width, D features of a map.
 """
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ class FeatureMap:
     Attributes:
         number: Its place in the encoder's list of maps.
         channels: D.
-        reduction: How many pixels of the input one step in it is, rounded.
+        reduction: How many pixels of the input one step in it is: a power of 2, unless all maps are of one size.
     """
 
     number: int
@@ -53,7 +54,7 @@ class Encoder(nn.Module):
                 fix="Take a timm backbone with forward_intermediates: most CNNs, plain and hierarchical ViTs",
             )
         self.maps = self._find_maps(channels, size)
-        self.plain = len({one.reduction for one in self.maps}) == 1
+        self.plain = len(self.maps) > 1 and len({one.reduction for one in self.maps}) == 1
         if self.plain:
             self._chosen = _spread(self.maps, PLAIN_MAPS)
         else:
@@ -88,9 +89,13 @@ class Encoder(nn.Module):
             ) from error
         finally:
             self.backbone.train(training)
+        told = [int(one["reduction"]) for one in getattr(self.backbone, "feature_info", ())]
+        if len(told) != len(maps):
+            # a map that is rounded up covers a little more than the picture
+            told = [2 ** math.ceil(math.log2(size / one.shape[-1]) - 0.01) for one in maps]
         return [
-            FeatureMap(number, int(one.shape[1]), max(round(size / one.shape[-1]), 1))
-            for number, one in enumerate(maps)
+            FeatureMap(number, int(one.shape[1]), reduction)
+            for number, (one, reduction) in enumerate(zip(maps, told, strict=True))
         ]
 
 
@@ -142,7 +147,7 @@ def widen_input(backbone: nn.Module, channels: int) -> None:
     names = backbone.pretrained_cfg.get("first_conv")  # type: ignore[operator, union-attr]
     for name in [names] if isinstance(names, str) else list(names or ()):
         try:
-            convolution = backbone.get_submodule(name)
+            convolution: nn.Module | None = backbone.get_submodule(name)
         except AttributeError:
             convolution = None
         if not isinstance(convolution, nn.Conv2d) or convolution.groups != 1:

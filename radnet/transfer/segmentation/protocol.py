@@ -6,6 +6,7 @@ scored once.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
@@ -26,8 +27,12 @@ from radnet.transfer.segmentation.volumes import VolumeSplit
 from radnet.transfer.splits import SliceSplit
 
 
+class VolumeProtocol(ModelProtocol):
+    """A protocol for tasks of masks: its splits are `VolumeSplit`s and its result are `units`."""
+
+
 @dataclass(frozen=True)
-class SegmentProtocol(ModelProtocol):
+class SegmentProtocol(VolumeProtocol):
     """The segmentation protocol.
 
     Attributes:
@@ -125,76 +130,108 @@ class SegmentProtocol(ModelProtocol):
             UsageError: A split holds no volume, or the model does not fit.
             RadnetError: A mask has labels outside the task, nothing can be scored, or the test set is one patient.
         """
-        train, val, test = (_volumes(name, one) for name, one in (("train", train), ("val", val), ("test", test)))
-        if len(train.masks.names) != classes or (self.weights and len(self.weights) != classes):
-            raise UsageError(
-                f"The task has {classes} structures",
-                seen={"structures": train.masks.names, "weights": self.weights},
-                fix="Give one weight a structure",
-            )
-        selected: dict[str, Any] = {"empty_masks": EMPTY_RULE, "grid": train.shards.manifest.slice_size}
-        censuses = {}
-        for name, split in (("train", train), ("val", val), ("test", test)):
-            censuses[name] = take_census(split, name)
-            selected |= require_usable(name, split, censuses[name])
-        if len(set(test.patients)) < 2:
-            raise RadnetError(
-                "The test volumes are all of one patient, so no confidence interval can be made",
-                file=test.shards.path,
-                fix="Use a set with more patients with masks, or build it with other --split-fractions",
-            )
-        best: tuple[float, Trained] | None = None
-        by_rate: dict[str, float | None] = {}
-        network: SegmentationNetwork | None = None
-        for rate in self.lr:
-            network, selected["channel_policy"] = self._network(model, train, seed, device)
-            trained = train_network(
-                network, train, val, censuses["train"], self._training(rate), seed=seed, device=device, workers=workers
-            )
-            by_rate[f"{rate:g}"] = trained.val_dice if math.isfinite(trained.val_dice) else None
-            if best is None or trained.val_dice > best[1].val_dice:
-                best = (rate, trained)
-        if best is None or network is None:
-            raise UsageError("No learning rate was given", fix="Set protocol.lr to [0.001]")
-        rate, trained = best
-        network.load_state_dict(trained.state)
-        say(f"segmentation: lr {rate:g}, epoch {trained.epoch}, validation Dice {trained.val_dice:.3f}")
-        selected |= {"lr": rate, "epoch": trained.epoch, "val_dice": trained.val_dice, "val_dice_by_lr": by_rate}
-        units = self._scored(network, test, seed, device, workers)
-        return ProtocolResult(np.zeros((0, classes)), selected, curve=trained.curve, units=units)
-
-    def _network(
-        self, model: LoadedModel, train: VolumeSplit, seed: int, device: torch.device
-    ) -> tuple[SegmentationNetwork, str]:
-        """A fresh network, the same for every learning rate, and what became of the input channels."""
-        encoder, policy = encoder_of(model, train.view.shapes[0][0], train.size)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = SegmentationNetwork(encoder, len(train.masks.names), self.decoder_width)
-        return network.to(device), policy
+        trainings = [self._training(rate) for rate in self.lr]
+        sides = {"train": train, "val": val, "test": test}
+        return segment_volumes(
+            model, sides, trainings, self.decoder_width, classes=classes, seed=seed, device=device, workers=workers
+        )
 
     def _training(self, rate: float) -> TrainingSettings:
         """The settings of one training."""
         names = {entry.name for entry in fields(TrainingSettings)} - {"lr"}
         return TrainingSettings(lr=rate, **{name: getattr(self, name) for name in names})
 
-    def _scored(
-        self, network: SegmentationNetwork, test: VolumeSplit, seed: int, device: torch.device, workers: int
-    ) -> UnitValues:
-        """Scores of every test volume."""
-        scores: list[list[StructureScores]] = []
-        volumes = predicted_volumes(
-            network, test, batch_size=self.batch_size, seed=seed, device=device, workers=workers
+
+def segment_volumes(
+    model: LoadedModel,
+    sides: Mapping[str, SliceSplit],
+    trainings: Sequence[TrainingSettings],
+    width: float,
+    *,
+    classes: int,
+    seed: int,
+    device: torch.device,
+    workers: int,
+) -> ProtocolResult:
+    """Train one network for each settings, keep the best on validation, score the test volumes.
+
+    Args:
+        model: Where training starts.
+        sides: "train", "val" and "test", each a `VolumeSplit`.
+        trainings: Settings that differ in nothing that `selected` does not tell.
+        width: See `SegmentationNetwork`.
+        classes: Number of structures.
+        seed: Of everything random.
+        device: Where to train.
+        workers: Loader processes.
+    """
+    train, val, test = (_volumes(name, sides[name]) for name in ("train", "val", "test"))
+    weights = trainings[0].weights
+    if len(train.masks.names) != classes or (weights and len(weights) != classes):
+        raise UsageError(
+            f"The task has {classes} structures",
+            seen={"structures": train.masks.names, "weights": weights},
+            fix="Give one weight a structure",
         )
-        with progress("scoring volumes", len(test.volumes)) as meter:
-            for number, predicted, reference in volumes:
-                scores.append(score_volume(predicted, reference, test.volumes[number].spacing_mm))
-                meter.advance()
-        return UnitValues(
-            keys=np.array([volume.key for volume in test.volumes], dtype=np.str_),
-            patients=np.array([volume.patient for volume in test.volumes], dtype=np.str_),
-            values=unit_metrics(test.masks.names, scores),
+    selected: dict[str, Any] = {"empty_masks": EMPTY_RULE, "grid": train.shards.manifest.slice_size}
+    censuses = {}
+    for name, split in (("train", train), ("val", val), ("test", test)):
+        censuses[name] = take_census(split, name)
+        selected |= require_usable(name, split, censuses[name])
+    if len({volume.patient for volume in test.volumes}) < 2:
+        raise RadnetError(
+            "The test volumes are all of one patient, so no confidence interval can be made",
+            file=test.shards.path,
+            fix="Use a set with more patients with masks, or build it with other --split-fractions",
         )
+    best: tuple[TrainingSettings, Trained] | None = None
+    by_rate: dict[str, float] = {}
+    network, selected["channel_policy"] = _network(model, train, width, seed, device)
+    start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    for settings in trainings:
+        network.load_state_dict(start)
+        trained = train_network(
+            network, train, val, censuses["train"], settings, seed=seed, device=device, workers=workers
+        )
+        by_rate[f"{settings.lr:g}"] = trained.val_dice
+        if best is None or trained.val_dice > best[1].val_dice:
+            best = (settings, trained)
+    if best is None:
+        raise UsageError("No learning rate was given", fix="Set protocol.lr to [0.001]")
+    settings, trained = best
+    network.load_state_dict(trained.state)
+    say(f"segmentation: lr {settings.lr:g}, epoch {trained.epoch}, validation Dice {trained.val_dice:.3f}")
+    selected |= {"lr": settings.lr, "epoch": trained.epoch, "val_dice": trained.val_dice, "val_dice_by_lr": by_rate}
+    units = _scored(network, test, settings.batch_size, seed, device, workers)
+    return ProtocolResult(np.zeros((0, classes)), selected, curve=trained.curve, units=units)
+
+
+def _network(
+    model: LoadedModel, train: VolumeSplit, width: float, seed: int, device: torch.device
+) -> tuple[SegmentationNetwork, str]:
+    """A network whose decoder depends on the seed alone, and what became of the input channels."""
+    encoder, policy = encoder_of(model, train.view.shapes[0][0], train.size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = SegmentationNetwork(encoder, len(train.masks.names), width)
+    return network.to(device), policy
+
+
+def _scored(
+    network: SegmentationNetwork, test: VolumeSplit, batch_size: int, seed: int, device: torch.device, workers: int
+) -> UnitValues:
+    """Scores of every test volume."""
+    scores: list[list[StructureScores]] = []
+    volumes = predicted_volumes(network, test, batch_size=batch_size, seed=seed, device=device, workers=workers)
+    with progress("scoring volumes", len(test.volumes)) as meter:
+        for number, predicted, reference in volumes:
+            scores.append(score_volume(predicted, reference, test.volumes[number].spacing_mm))
+            meter.advance()
+    return UnitValues(
+        keys=np.array([volume.key for volume in test.volumes], dtype=np.str_),
+        patients=np.array([volume.patient for volume in test.volumes], dtype=np.str_),
+        values=unit_metrics(test.masks.names, scores),
+    )
 
 
 def _volumes(name: str, split: SliceSplit) -> VolumeSplit:

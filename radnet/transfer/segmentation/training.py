@@ -1,7 +1,8 @@
 """One training of a segmentation network, a pure function of its settings, data and seed.
 
 `frozen`: the encoder stays in eval mode and gets no gradient, so that its batch norm statistics do not adapt either.
-`full`: everything is trained. The optimizer is made last, from the parameters that are to be trained.
+`full`: everything is trained. `adapting`: no gradient, but statistics that adapt, as in the reference study. The
+optimizer is made last, from the parameters that are to be trained.
 """
 
 import math
@@ -23,7 +24,7 @@ from radnet.transfer.segmentation.networks import SegmentationNetwork
 from radnet.transfer.segmentation.prediction import mean_dice, volume_dice
 from radnet.transfer.segmentation.volumes import VolumeSplit
 
-Mode = Literal["frozen", "full"]
+Mode = Literal["frozen", "adapting", "full"]
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _step(
         raise TypeError("training needs targets")
     device = next(network.parameters()).device
     pictures = pictures.to(device)
-    if settings.mode == "frozen":
+    if settings.mode != "full":
         with torch.no_grad():
             maps = network.encoder(pictures)
         logits = network.decode(maps, pictures.shape[-2:])

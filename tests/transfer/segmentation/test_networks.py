@@ -38,6 +38,12 @@ def test_every_kind_of_backbone_gets_a_decoder_and_every_tensor_gets_a_gradient(
     assert len(idle) <= 8
 
 
+def test_a_picture_whose_side_is_no_power_of_two() -> None:
+    network = network_of("resnet10t", size=40)
+    assert [one.reduction for one in network.encoder.chosen] == [2, 4, 8, 16, 32]
+    assert network.eval()(torch.randn(1, 1, 40, 40)).shape == (1, 3, 40, 40)
+
+
 def test_the_encoder_gives_the_models_own_features() -> None:
     model = load_model(ModelName.parse("random:resnet10t"), size=64)
     encoder, policy = encoder_of(model, 1, 64)
@@ -88,7 +94,7 @@ def test_the_loss_against_a_slow_reference() -> None:
                 both, ours, theirs = both + float(share * t), ours + float(share), theirs + float(t)
         dice += (1 - (2 * both + 1) / (ours + theirs + 1)) / 2
     value = float(segmentation_loss(logits, target, torch.tensor(weights), dice=0.5))
-    assert value == pytest.approx(cross_entropy + 0.5 * dice, abs=1e-6)
+    assert value == pytest.approx(cross_entropy + 0.5 * dice, abs=5e-6)
     assert float(segmentation_loss(logits, target, torch.tensor(weights), dice=0)) == pytest.approx(
-        cross_entropy, abs=1e-6
+        cross_entropy, abs=5e-6
     )
