@@ -31,10 +31,11 @@ def read_member(group: str, name: str) -> dict[str, Any]:
         group: Directory in `configs/`.
         name: File in it without its ending; it must be there.
     """
-    from omegaconf import OmegaConf
+    import yaml
 
-    read = OmegaConf.to_container(OmegaConf.load(config_directory() / group / f"{name}.yaml"))
-    return {str(key): value for key, value in dict(read).items()}  # type: ignore[arg-type]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = (config_directory() / group / f"{name}.yaml").read_text(encoding="utf-8")
+    return {str(key): value for key, value in yaml.load(text, Loader=loader).items()}  # noqa: S506 - both are safe
 
 
 def group_settings(group: str, name: str) -> dict[str, Any]:

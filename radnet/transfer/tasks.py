@@ -84,7 +84,7 @@ class Task(BaseModel):
 
     def column_of(self, name: str) -> str:
         """Column of the index that says whether a class is there, for a task of several labels."""
-        return f"{self.label}_{re.sub(r'[^A-Za-z0-9]+', '_', name)}"
+        return f"{self.label}_{column_name(name)}"
 
     def definition(self) -> dict[str, Any]:
         """All of it that results depend on, as JSON values; what has its default is left out where it came later."""
@@ -96,6 +96,7 @@ class Task(BaseModel):
         """The same with the kind and classes of a set, where the task leaves them to it."""
         if self.classes:
             return self
+        require_classes(classes, kind)
         update: dict[str, Any] = {"kind": kind, "classes": tuple(classes)}
         if kind == "multi":
             update |= {"metric": MULTI_METRICS[0], "metrics": MULTI_METRICS}
@@ -109,6 +110,25 @@ class Task(BaseModel):
         return EvaluationView(size=self.size, window=window_policy(self.window), mean=mean, std=std)
 
 
+def column_name(text: str) -> str:
+    """A class as a part of a column's name: letters, digits and underscores."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", text)
+
+
+def require_classes(classes: Sequence[str], kind: TaskKind) -> None:
+    """Refuse classes that no task can have.
+
+    Raises:
+        UsageError: Fewer than two to tell apart, or two that are the same (also as names of columns).
+    """
+    if kind != "segment" and len(classes) < 2:
+        raise UsageError("A task needs two classes", seen=list(classes), fix="Name more classes, or another label")
+    names = [column_name(name) if kind == "multi" else name for name in classes]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UsageError("Two classes have one name", seen=twice[0], fix="Letters, digits and underscores must differ")
+
+
 def task_from_settings(settings: dict[str, Any]) -> Task:
     """The task that the `task` part of a config describes.
 
@@ -116,6 +136,8 @@ def task_from_settings(settings: dict[str, Any]) -> Task:
         UsageError: A setting is wrong or a metric unknown.
     """
     task = validated(Task, settings, "the task")
+    if task.classes:
+        require_classes(task.classes, task.kind)
     known: Collection[str] = METRICS
     if task.kind == "segment":
         task = _with_structures(task)

@@ -11,7 +11,7 @@ from radnet.shards.subset import Selection
 from radnet.transfer.prepare.contract import Conversion, Converter, Request
 
 NO_REGION = "no_region"
-SENTENCE = "Neither the header nor the metadata name one body region"
+SENTENCE = "Neither the header nor the metadata (column body_region) name one body region"
 
 
 class BodyRegion(Converter):

@@ -1,6 +1,7 @@
 """The generic task of images: a CSV of labels and groups, or a folder a class."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ from radnet.transfer.prepare.folders import class_folders
 from radnet.transfer.prepare.images import ImageEntry, listed_images
 from radnet.transfer.prepare.sides import side_of
 from radnet.transfer.prepare.tables import Table, binary_label, path_below, read_table
+from radnet.transfer.tasks import TaskKind, require_classes
 
 TABLE = "labels.csv"
 PATHS = ("path", "file", "image", "filename", "file_name", "image_path")
@@ -45,11 +47,12 @@ class Images(Converter):
 
 def _from_folders(request: Request) -> Conversion:
     entries = class_folders(request.source, label=LABEL)
-    classes = sorted({value for entry in entries for _, value in entry.labels})
+    counts = Counter(value for entry in entries for _, value in entry.labels)
+    classes = _checked(sorted(counts), counts, "single", request.source)
     return Conversion(
         listed_images(request.source, entries, request),
         modalities=("PICTURE",),
-        classes=_checked(classes, Counter(value for entry in entries for _, value in entry.labels), request.source),
+        classes=classes,
         notes=(f"labels from {len(classes)} folders; each image stands for itself, as nothing says who is on it",),
     )
 
@@ -82,7 +85,7 @@ def _from_table(request: Request, table: Table) -> Conversion:
                 split=side,
             )
         )
-    classes = names if multi else tuple(sorted(seen))
+    classes = _checked(names if multi else sorted(seen), seen, "multi" if multi else "single", table.file)
     notes = [f"{table.file.name}: paths in {table.columns[path_at]!r}, labels in {', '.join(map(repr, names))}"]
     notes.append(
         f"groups in {table.columns[group_at]!r}"
@@ -97,15 +100,14 @@ def _from_table(request: Request, table: Table) -> Conversion:
         inventory,
         modalities=modalities,
         kind="multi" if multi else "single",
-        classes=_checked(classes, seen, table.file),
+        classes=classes,
         notes=("; ".join(notes),),
     )
 
 
-def _checked(classes: tuple[str, ...] | list[str], counts: Counter[str], file: Path) -> tuple[str, ...]:
+def _checked(classes: Sequence[str], counts: Counter[str], kind: TaskKind, file: Path) -> tuple[str, ...]:
     """Refuse what is no set of classes."""
-    if len(classes) < 2:
-        raise UsageError("A task needs two classes", seen=list(classes), file=file, fix="Name another --label-column")
+    require_classes(classes, kind)
     if len(classes) > MOST_CLASSES:
         raise UsageError(
             f"The label has {len(classes)} values, which is no set of classes",

@@ -2,17 +2,20 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
+from radnet.console import progress
 from radnet.errors import UsageError
 from radnet.scans.archive import Inventory, Reject, SeriesSource
 from radnet.shards.splits import SPLITS, split_of
 from radnet.transfer.prepare.contract import PrepareOptions
 
 LEAK, NO_SIDE = "leak", "no_side"
+GLIMPSE_BYTES = 4096
 PRECEDENCE = {"test": 0, "val": 1, "train": 2}
 """Whose side is kept where one must give way: the test set stays what its makers published."""
 
@@ -130,7 +133,7 @@ def find_leaks(series: Sequence[SeriesSource]) -> Leaks:
     return Leaks(
         groups=len(groups),
         group_images=sum(source.patient_key in groups for source in series),
-        files=sum(len({source.split for source in same}) > 1 for same in _same_files(series)),
+        files=sum(1 for _ in _same_files(series)),
         by_sides=tuple(sorted(pairs.items())),
     )
 
@@ -163,17 +166,39 @@ def _without_leaks(series: Sequence[SeriesSource]) -> tuple[list[SeriesSource], 
     return kept, rejects
 
 
-def _same_files(series: Sequence[SeriesSource]) -> Iterable[list[SeriesSource]]:
-    """Series of one file whose bytes are equal, two or more at a time; only files of one size are read."""
-    by_size: dict[int, list[SeriesSource]] = defaultdict(list)
-    for source in series:
-        if len(source.files) == 1:
+def _same_files(series: Sequence[SeriesSource]) -> Iterator[list[SeriesSource]]:
+    """Series of one file whose bytes are equal, two or more at a time, where they are on several sides.
+
+    Of files of one size a few kilobytes are read; all bytes only of those that agree in them.
+    """
+    single = [source for source in series if len(source.files) == 1]
+    with progress("looking for leaks (files)", len(single)) as meter:
+        by_size: dict[int, list[SeriesSource]] = defaultdict(list)
+        for source in single:
             by_size[source.files[0].stat().st_size].append(source)
-    for candidates in by_size.values():
-        if len({source.split for source in candidates}) < 2:
-            continue
-        by_hash: dict[bytes, list[SeriesSource]] = defaultdict(list)
-        for source in candidates:
-            with source.files[0].open("rb") as file:
-                by_hash[hashlib.file_digest(file, "blake2b").digest()].append(source)
-        yield from (same for same in by_hash.values() if len(same) > 1)
+        for same_size in by_size.values():
+            for alike in _apart(same_size, _glimpse):
+                yield from _apart(alike, _all_bytes)
+            meter.advance(len(same_size))
+
+
+def _apart(series: list[SeriesSource], key: Callable[[Path], bytes]) -> list[list[SeriesSource]]:
+    """The groups of equal keys that lie on several sides; keys are taken only where there can be such a group."""
+    if len({source.split for source in series}) < 2:
+        return []
+    groups: dict[bytes, list[SeriesSource]] = defaultdict(list)
+    for source in series:
+        groups[key(source.files[0])].append(source)
+    return [group for group in groups.values() if len({source.split for source in group}) > 1]
+
+
+def _glimpse(path: Path) -> bytes:
+    """A few kilobytes from the middle of a file, which differ between pictures as its head may not."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size // 2 - GLIMPSE_BYTES // 2, 0))
+        return file.read(GLIMPSE_BYTES)
+
+
+def _all_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").digest()

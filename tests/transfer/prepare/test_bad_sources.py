@@ -38,6 +38,7 @@ def _table(root: Path, text: str, images: int = 4) -> Path:
         ("file,colour\n0.png,a\n", "no column 'label'"),
         ("name,label\n0.png,a\n", "no column 'path'"),
         ("file,label\n0.png,a\n1.png,a\n", "A task needs two classes"),
+        ("file,label\n0.png,\n1.png,\n", "A task needs two classes"),
         ("file,label,split\n0.png,a,train\n1.png,b,exam\n", "Line 3: this is no side of a split"),
         ("file,label\n8.png,a\n9.png,b\n", "None of the 2 images that the labels name is there"),
         ('file,label\n"0.png,a\n', "cannot be read"),
@@ -47,6 +48,12 @@ def test_a_malformed_table_is_refused_with_its_line(text: str, message: str, tmp
     with pytest.raises(UsageError, match=message):
         prepare("images", _table(tmp_path / "source", text))
     assert not list((tmp_path / "made").glob("*"))
+
+
+def test_labels_whose_columns_would_be_one_are_refused(tmp_path: Path, prepare: Any) -> None:
+    source = _table(tmp_path / "source", "file,a b,a-b\n0.png,0,1\n1.png,1,0\n")
+    with pytest.raises(UsageError, match="Two classes have one name"):
+        prepare("images", source, label_columns=("a b", "a-b"))
 
 
 def test_missing_and_unreadable_images_are_counted_and_listed(tmp_path: Path, prepare: Any) -> None:
