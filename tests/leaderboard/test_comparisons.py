@@ -22,7 +22,7 @@ def pair(
     make: Make, task: str, value: float, half: float = 0.01, p: float | None = None, **more: object
 ) -> list[ResultRecord]:
     return [
-        make("timm:resnet18", 0.8, task=task, patients=more.get("patients", 40)),
+        make("timm:resnet18", 0.8, task=task, **more),
         make("run:a/b", 0.8 + value, task=task, differences=against(value, half, p), **more),
     ]
 

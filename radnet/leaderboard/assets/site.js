@@ -120,10 +120,9 @@
 
   // Missing numbers stand last whichever way a column is sorted.
   function numbersFirst(a, b, rowA, rowB, column, direction) {
-    if (a === undefined || b === undefined) {
-      if (a === b) return 0;
-      return (a === undefined ? 1 : -1) * (direction === "desc" ? -1 : 1);
-    }
+    const [lacksA, lacksB] = [typeof a !== "number", typeof b !== "number"];
+    if (lacksA && lacksB) return 0;
+    if (lacksA || lacksB) return (lacksA ? 1 : -1) * (direction === "desc" ? -1 : 1); // the two come swapped then
     return a - b;
   }
 
