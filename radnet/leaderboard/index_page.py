@@ -100,8 +100,8 @@ def _field(row: Row, table: Table) -> MatrixCell:
 
 
 def lines_of(tables: Iterable[Table]) -> list[dict[str, Any]]:
-    """The lines of the big table, in its order, with short keys (a page holds thousands of them)."""
-    tables = list(tables)
+    """The lines of the big table, whole fractions first, with short keys (a page holds thousands of them)."""
+    tables = sorted(tables, key=lambda table: (table.task.name, table.protocol.name, -table.fraction))
     domains = _domains(tables)
     return [_line(row, table, domains[table.task.name, table.task.metric]) for table in tables for row in table.rows]
 
