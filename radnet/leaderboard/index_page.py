@@ -137,6 +137,9 @@ def _line(row: Row, table: Table, domain: tuple[float, float]) -> dict[str, Any]
     }
     if not row.available:
         return line | {"why": " ".join(sorted({record.message for record in row.records}))}
+    seen = max((record.overlap.shared_items for record in row.records if record.overlap is not None), default=0)
+    if seen:
+        line["seen"] = seen
     value = row.metrics[table.task.metric]
     line |= {
         "rank": row.rank,
