@@ -41,7 +41,7 @@ def test_migration_leaves_its_argument_alone() -> None:
 
 
 def test_published_schema_is_that_of_the_code() -> None:
-    """After a change of the record: a new version, a step in `record_versions`, and RADNET_WRITE_GOLDEN=1 for the file."""
+    """After a change: a new version, a step in `record_versions`, and RADNET_WRITE_GOLDEN=1 for the file."""
     path = ROOT / "results" / "schema" / f"result-record-{SCHEMA_VERSION}.schema.json"
     if os.environ.get("RADNET_WRITE_GOLDEN"):
         path.write_text(json.dumps(ResultRecord.model_json_schema(), indent=2, sort_keys=True) + "\n")
