@@ -1,11 +1,11 @@
 """What the records say in plain sentences: where a model beats ImageNet weights, where nothing is shown, and why."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from radnet.leaderboard.comparisons import Verdict
-from radnet.leaderboard.tables import Row, Table
+from radnet.leaderboard.tables import Row, Table, task_labels
 
 NOT_COMPARED = "not compared with ImageNet"
 BEGINNINGS = {
@@ -62,6 +62,8 @@ def claims_of(tables: Iterable[Table]) -> list[Claim]:
 
     A model without any comparison under a setting makes no claim there.
     """
+    tables = list(tables)
+    labels = task_labels(tables)
     groups: dict[tuple[str, ...], list[tuple[Table, Row]]] = defaultdict(list)
     for table in tables:
         for row in table.rows:
@@ -77,18 +79,19 @@ def claims_of(tables: Iterable[Table]) -> list[Claim]:
                     condition,
                 )
                 groups[key].append((table, row))
-    claims = [_claim(groups[key]) for key in sorted(groups)]
+    claims = [_claim(groups[key], labels) for key in sorted(groups)]
     return [claim for claim in claims if claim.tasks]
 
 
-def _claim(found: list[tuple[Table, Row]]) -> Claim:
+def _claim(found: list[tuple[Table, Row]], labels: Mapping[tuple[str, str], str]) -> Claim:
     tasks: dict[Verdict, list[str]] = defaultdict(list)
     uncompared = []
     for table, row in found:
+        name = labels[table.task.name, table.task.manifest_hash]
         if row.comparison is None:
-            uncompared.append(table.task.name)
+            uncompared.append(name)
         else:
-            tasks[row.comparison.verdict].append(f"{table.task.name} ({row.comparison.value:+.3f})")
+            tasks[row.comparison.verdict].append(f"{name} ({row.comparison.value:+.3f})")
     table, row = found[0]
     return Claim(
         model=row.label,

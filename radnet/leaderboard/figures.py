@@ -3,7 +3,7 @@
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from radnet.leaderboard.tables import Row, Table
+from radnet.leaderboard.tables import Row, Table, task_labels
 
 ARM_COLOURS = {
     "in-domain": ("#0b6e4f", "#45a884", "#8cc63f", "#00423a"),
@@ -52,6 +52,8 @@ class FractionFigure:
 
 def fraction_figures(tables: Iterable[Table]) -> list[FractionFigure]:
     """A figure for each task, protocol and condition that has results at two fractions or more."""
+    tables = list(tables)
+    labels = task_labels(tables)
     groups: dict[tuple[str, ...], list[Table]] = defaultdict(list)
     for table in tables:
         condition = table.condition.words if table.condition else ""
@@ -64,10 +66,10 @@ def fraction_figures(tables: Iterable[Table]) -> list[FractionFigure]:
         if len({table.fraction for table in group if any(row.available for row in table.rows)}) > 1
     ]
     with mpl.rc_context(STYLE):
-        return [_figure(number, group) for number, (_, group) in enumerate(drawn)]
+        return [_figure(number, group, labels) for number, (_, group) in enumerate(drawn)]
 
 
-def _figure(number: int, tables: list[Table]) -> FractionFigure:
+def _figure(number: int, tables: list[Table], labels: Mapping[tuple[str, str], str]) -> FractionFigure:
     lines: dict[str, list[tuple[float, Row]]] = defaultdict(list)
     for table in sorted(tables, key=lambda table: table.fraction):
         for row in table.rows:
@@ -111,7 +113,8 @@ def _figure(number: int, tables: list[Table]) -> FractionFigure:
     axes.grid(axis="y", color="#e5e7eb", linewidth=0.6)
     axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(-0.1, -0.2), ncols=2)
     condition = f", {tables[0].condition.words}" if tables[0].condition else ""
-    title = f"{tables[0].task.name}, {tables[0].protocol.name}{condition}"
+    task = tables[0].task
+    title = f"{labels[task.name, task.manifest_hash]}, {tables[0].protocol.name}{condition}"
     left_out = ""
     if len(shown) < len(order):
         left_out = f" The best of each arm are drawn, {len(shown)} of {len(order)} models."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from radnet.leaderboard.comparisons import Verdict
-from radnet.leaderboard.tables import Row, Table
+from radnet.leaderboard.tables import Row, Table, task_labels
 
 SIGNS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "=", Verdict.TOO_FEW: "?"}
 KINDS = {Verdict.BETTER: "better", Verdict.WORSE: "worse", Verdict.NO_DIFFERENCE: "same", Verdict.TOO_FEW: "few"}
@@ -57,24 +57,24 @@ def matrices(tables: Sequence[Table]) -> list[Matrix]:
         condition = table.condition.words if table.condition else ""
         groups[-table.fraction, condition, table.protocol.name, table.protocol.hash].append(table)
     names = [(key[0], key[1], key[2]) for key in groups]
-    return [_matrix(groups[key], twice=names.count(key[:3]) > 1) for key in sorted(groups)]
+    labels = task_labels(tables)
+    return [_matrix(groups[key], labels, twice=names.count(key[:3]) > 1) for key in sorted(groups)]
 
 
-def _matrix(tables: list[Table], *, twice: bool) -> Matrix:
+def _matrix(tables: list[Table], labels: Mapping[tuple[str, str], str], *, twice: bool) -> Matrix:
     columns = [(table.task.name, table.task.manifest_hash) for table in tables]
     fields: dict[tuple[str, str, str], dict[int, MatrixCell]] = defaultdict(dict)
     for place, table in enumerate(tables):
         for row in table.rows:
             order = str(("in-domain", "other", "imagenet", "random").index(row.model.arm))
             fields[order, row.label, row.model.arm][place] = _field(row, table)
-    names = [name for name, _ in columns]
     first = tables[0]
     words = f"{first.protocol.name}, {100 * first.fraction:g} % of the training items"
     words += f", {first.condition.words}" if first.condition else ""
     words += f" (settings {first.protocol.hash[:8]})" if twice else ""
     return Matrix(
         title=words,
-        tasks=tuple(f"{name} ({digest[:6]})" if names.count(name) > 1 else name for name, digest in columns),
+        tasks=tuple(labels[column] for column in columns),
         rows=tuple(
             (label, arm, tuple(fields[order, label, arm].get(place, NO_CELL) for place in range(len(columns))))
             for order, label, arm in sorted(fields)
@@ -100,10 +100,16 @@ def _field(row: Row, table: Table) -> MatrixCell:
 
 
 def lines_of(tables: Iterable[Table]) -> list[dict[str, Any]]:
-    """The lines of the big table, in its order, with short keys (a page holds thousands of them)."""
-    tables = list(tables)
-    domains = _domains(tables)
-    return [_line(row, table, domains[table.task.name, table.task.metric]) for table in tables for row in table.rows]
+    """The lines of the big table, whole fractions first, with short keys (a page holds thousands of them)."""
+    tables = sorted(tables, key=lambda table: (table.task.name, table.protocol.name, -table.fraction))
+    domains, labels = _domains(tables), task_labels(tables)
+    return [
+        _line(
+            row, table, domains[table.task.name, table.task.metric], labels[table.task.name, table.task.manifest_hash]
+        )
+        for table in tables
+        for row in table.rows
+    ]
 
 
 def _domains(tables: Iterable[Table]) -> Mapping[tuple[str, str], tuple[float, float]]:
@@ -119,9 +125,9 @@ def _domains(tables: Iterable[Table]) -> Mapping[tuple[str, str], tuple[float, f
     return {key: (min(values), max(values)) if values else (0.0, 1.0) for key, values in ends.items()}
 
 
-def _line(row: Row, table: Table, domain: tuple[float, float]) -> dict[str, Any]:
+def _line(row: Row, table: Table, domain: tuple[float, float], task: str) -> dict[str, Any]:
     line: dict[str, Any] = {
-        "task": table.task.name,
+        "task": task,
         "protocol": table.protocol.name,
         "fraction": table.fraction,
         "condition": table.condition.words if table.condition else "none",
@@ -137,6 +143,9 @@ def _line(row: Row, table: Table, domain: tuple[float, float]) -> dict[str, Any]
     }
     if not row.available:
         return line | {"why": " ".join(sorted({record.message for record in row.records}))}
+    seen = max((record.overlap.shared_items for record in row.records if record.overlap is not None), default=0)
+    if seen:
+        line["seen"] = seen
     value = row.metrics[table.task.metric]
     line |= {
         "rank": row.rank,

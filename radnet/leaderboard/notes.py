@@ -57,6 +57,9 @@ def _on_row(row: "Row", primary: str) -> Iterator[str]:
                 f"{row.label}: {name} was undefined on {100 * metric.undefined:.1f} % of the resamples (too few "
                 "patients of a class), which were left out."
             )
+    seen = max((record.overlap.shared_items for record in row.records if record.overlap is not None), default=0)
+    if seen:
+        yield f"{row.label}: {seen} test items were in its pretraining set, so its score may be too high."
     stopped = [record.seed for record in row.records if _stopped_early(record.selected)]
     if stopped:
         yield f"{row.label}: the chosen fit had not converged (seed {', '.join(map(str, stopped))})."

@@ -165,6 +165,13 @@ def build_tables(records: Iterable[ResultRecord]) -> list[Table]:
     return compare([_table(groups[key]) for key in sorted(groups)])
 
 
+def task_labels(tables: Iterable[Table]) -> dict[tuple[str, str], str]:
+    """Task and manifest -> a name that says which set is meant where a task has results on several."""
+    sets = {(table.task.name, table.task.manifest_hash) for table in tables}
+    names = [name for name, _ in sets]
+    return {(name, digest): f"{name} ({digest[:6]})" if names.count(name) > 1 else name for name, digest in sets}
+
+
 def _age(record: ResultRecord) -> tuple[datetime, str]:
     return datetime.fromisoformat(record.created), record.model_dump_json()
 

@@ -22,7 +22,7 @@ def pair(
     make: Make, task: str, value: float, half: float = 0.01, p: float | None = None, **more: object
 ) -> list[ResultRecord]:
     return [
-        make("timm:resnet18", 0.8, task=task, patients=more.get("patients", 40)),
+        make("timm:resnet18", 0.8, task=task, **more),
         make("run:a/b", 0.8 + value, task=task, differences=against(value, half, p), **more),
     ]
 
@@ -186,3 +186,9 @@ def test_seeds_widen_the_interval_by_their_spread_and_share_the_patients(make: M
     assert (comparison.low, comparison.high) == pytest.approx((0.05 - Z_95 * total, 0.05 + Z_95 * total))
     assert comparison.p == pytest.approx(math.erfc(0.05 / total / math.sqrt(2)))
     assert not comparison.tested
+
+
+def test_sets_of_one_task_are_told_apart(make: Make) -> None:
+    records = [record for digest in "ab" for record in pair(make, "a", 0.1, manifest=digest * 64)]
+    (claim,) = claims_of(build_tables(records))
+    assert claim.sentence == "beats ImageNet on a (aaaaaa) (+0.100) and a (bbbbbb) (+0.100)."

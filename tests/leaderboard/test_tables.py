@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from radnet.leaderboard.tables import BEST, LOWER, TIED, build_tables
-from radnet.records import Interval, ResultRecord
+from radnet.records import Interval, Overlap, ResultRecord
 
 Make = Callable[..., ResultRecord]
 
@@ -89,6 +89,8 @@ def test_what_weakens_a_row_is_said(make: Make) -> None:
     partly = {"macro_auroc": Interval(value=0.5, low=0.4, high=0.6, undefined=0.123)}
     assert "macro_auroc was undefined on 12.3 %" in notes(make("timm:a", 0.5, others=partly))
     assert "not converged (seed 0)" in notes(make("timm:a", 0.5, selected={"C": 1.0, "not_converged": [1.0, 10.0]}))
+    seen = Overlap(checked=True, test_items=400, shared_items=3)
+    assert "3 test items were in its pretraining set" in notes(make("timm:a", 0.5, overlap=seen))
     assert "converged" not in notes(make("timm:a", 0.5, selected={"C": 1.0, "not_converged": [10.0]}))
 
 

@@ -52,6 +52,7 @@
       about.append(element("span", "badge " + line.arm, line.arm), " " + line.arch + (line.pre ? " · " + line.pre : "") + (line.syn ? " · synthetic" : ""));
       box.appendChild(about);
       box.appendChild(element("span", "cell-sub narrow", line.task + ", " + settingOf(line)));
+      if (line.seen) box.appendChild(element("span", "cell-sub alarm", line.seen + " test items were in its pretraining set"));
       if (line.cells.length > 1) {
         const seeds = element("span", "cell-sub", "seeds ");
         for (const [seed, hash] of line.cells) {
@@ -120,10 +121,9 @@
 
   // Missing numbers stand last whichever way a column is sorted.
   function numbersFirst(a, b, rowA, rowB, column, direction) {
-    if (a === undefined || b === undefined) {
-      if (a === b) return 0;
-      return (a === undefined ? 1 : -1) * (direction === "desc" ? -1 : 1);
-    }
+    const [lacksA, lacksB] = [typeof a !== "number", typeof b !== "number"];
+    if (lacksA && lacksB) return 0;
+    if (lacksA || lacksB) return (lacksA ? 1 : -1) * (direction === "desc" ? -1 : 1); // the two come swapped then
     return a - b;
   }
 

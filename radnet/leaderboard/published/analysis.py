@@ -98,7 +98,8 @@ class Analysis:
         missing = f"; {withheld} are withheld and count as p = 1" if withheld else ""
         where = " on CT" if ct else ""
         return (
-            f"Of {len(tests)} comparisons{where}, {len(known)} can be tested{missing}. {len(survivors)} survive Holm's "
+            f"Of {len(tests)} comparisons{where}, {len(known)} can be tested{missing}. "
+            f"{len(survivors)} survive{'s' if len(survivors) == 1 else ''} Holm's "
             f"correction at 5 %: {len(survivors) - ours} in favour of ImageNet, {ours} in favour of RadNet."
         )
 

@@ -1,0 +1,151 @@
+"""The site as files: the same bytes for the same records, nothing from a network, nothing that a record can break."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from radnet.cli import main
+from radnet.errors import RadnetError
+from radnet.leaderboard import write_leaderboard
+from radnet.leaderboard.cell_page import bars, drawings
+from radnet.leaderboard.figures import fraction_figures
+from radnet.leaderboard.site import ASSETS, data_script
+from radnet.leaderboard.tables import build_tables
+from radnet.records import Curve, Difference, Interval, ResultRecord, write_record
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+HOSTILE = "</script><img src=x onerror=alert(1)>{{ 7 * 7 }} $x$ \u2028"
+Make = Callable[..., ResultRecord]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def several(make: Make) -> list[ResultRecord]:
+    """Two fractions, a comparison, a row of two seeds, an unavailable one, and a text that means harm."""
+    difference = {"balanced_accuracy vs timm:a": Difference(value=0.1, low=0.05, high=0.15, p=0.001)}
+    curve = {"loss": Curve(over="epoch", at=(0, 1, 2), values=(2.0, None, 1.0))}
+    return [
+        *(make("timm:a", 0.8, fraction=fraction) for fraction in (0.1, 1.0)),
+        *(make("run:x/<b>$y$", 0.9, fraction=fraction, differences=difference) for fraction in (0.1, 1.0)),
+        *(make("random:a", 0.5 + seed / 10, seed=seed, curves=curve) for seed in (0, 1)),
+        make("timm:b", message=HOSTILE),
+        make("timm:c", 0.7, task=HOSTILE),
+    ]
+
+
+def test_same_records_give_the_same_bytes_whatever_their_files_are_called(make: Make, tmp_path: Path) -> None:
+    for number, record in enumerate(several(make)):
+        write_record(record, tmp_path / "one" / str(number))
+        write_record(record, tmp_path / "two" / "deep" / str(9 - number))
+    found = []
+    for name in ("one", "two", "two"):  # twice over the same place: an earlier site leaves nothing behind
+        write_leaderboard(tmp_path / name)
+        found.append({path: data for path, data in files_of(tmp_path / name).items() if not path.endswith(".json")})
+    assert found[0] == found[1] == found[2]
+    assert {"leaderboard.csv", "LEADERBOARD.md", "site/index.html", "site/data.js"} <= set(found[0])
+    assert sum(path.startswith("site/cells/") for path in found[0]) == 8
+    assert sum(path.startswith("site/figures/") for path in found[0]) == 1
+
+
+def test_text_of_a_record_is_never_markup(make: Make, tmp_path: Path) -> None:
+    for record in several(make):
+        write_record(record, tmp_path)
+    site = write_leaderboard(tmp_path).site.parent
+    for path in site.rglob("*"):
+        if path.suffix in (".html", ".svg") or path.name == "data.js":
+            assert "<img src=x" not in path.read_text(), path
+    assert "{{ 7 * 7 }}" in (site / "data.js").read_text()
+
+
+def test_data_cannot_end_its_script() -> None:
+    text = data_script([{"model": HOSTILE}])
+    assert "<" not in text
+    assert "\u2028" not in text
+    assert json.loads(text.removeprefix("window.RADNET_LINES = ").removesuffix(";\n")) == [{"model": HOSTILE}]
+    with pytest.raises(ValueError, match="JSON compliant"):
+        data_script([float("nan")])
+
+
+def test_pages_ask_for_nothing_from_a_network_and_every_link_leads_somewhere(make: Make, tmp_path: Path) -> None:
+    for record in several(make):
+        write_record(record, tmp_path)
+    shutil.copytree(RESULTS / "published", tmp_path / "published")
+    site = write_leaderboard(tmp_path).site.parent
+    for page in site.rglob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^"]*)"', page.read_text()):
+            if link.startswith(("#", "data:")):
+                continue
+            assert not re.match(r"[a-z]+:|//", link), link
+            assert (page.parent / link.partition("#")[0]).is_file(), (page, link)
+    for name in ASSETS:
+        assert (site / "assets" / name).stat().st_size > 500
+    assert "MIT License" in (site / "assets" / "tabulator.LICENSE.txt").read_text()
+    assert "http" not in (site / "assets" / "site.js").read_text().replace("http://www.w3.org/2000/svg", "")
+
+
+def test_figures_carry_no_date_and_the_same_ids(make: Make) -> None:
+    tables = build_tables(several(make))
+    (figure,) = fraction_figures(tables)
+    assert (figure,) == tuple(fraction_figures(tables))
+    assert not re.search(r"<dc:date>|20\d\d-\d\d-\d\d", figure.svg)
+    assert "run:x/" in figure.svg
+
+
+def test_bars_lie_where_their_numbers_say() -> None:
+    (bar, missing) = bars({"a": Interval(value=0.5, low=0.25, high=0.75), "b": None})
+    assert (bar.low, bar.at, bar.high) == (25, 50, 75)
+    assert missing.value is None
+    (bar,) = bars({"a": Interval(value=0.1, low=0.0, high=0.2)}, signed=True)
+    assert (bar.low, bar.at, bar.high) == (50, 75, 100)
+
+
+def test_curve_breaks_where_a_value_is_not_finite(make: Make) -> None:
+    curve = Curve(over="epoch", at=(0, 1, 2, 3), values=(0.0, 1.0, None, 0.5))
+    (drawing,) = drawings(
+        make("timm:a", 0.5, curves={"val": curve, "dead": Curve(over="epoch", at=(0,), values=(None,))})
+    )
+    assert [len(piece.split()) for piece in drawing.pieces] == [2, 1]
+    assert (drawing.missing, drawing.last, drawing.y_ends) == (1, "0.5", ("0", "1"))
+
+
+def test_one_broken_file_is_named_skipped_counted_and_gives_exit_code_1(
+    make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(5):
+        write_record(make("timm:a", 0.5, seed=seed), tmp_path)
+    (tmp_path / "cut.json").write_text('{"schema_version": 2, "cr')
+    with pytest.raises(SystemExit) as left:
+        main(["leaderboard", "--results", str(tmp_path)])
+    assert left.value.code == 1
+    said = capfd.readouterr().err
+    assert "1 of 6 files" in said
+    assert "cut.json" in said
+    assert "cut.json" in (tmp_path / "LEADERBOARD.md").read_text()
+    assert "1 broken file, skipped" in re.sub(r"<[^>]*>", "", (tmp_path / "site" / "index.html").read_text())
+    assert "timm:a" in (tmp_path / "leaderboard.csv").read_text()
+
+
+def test_site_that_cannot_be_written_is_an_error_and_leaves_the_old_one(make: Make, tmp_path: Path) -> None:
+    write_record(make("timm:a", 0.5), tmp_path)
+    (tmp_path / "site").write_text("somebody's file")
+    with pytest.raises(RadnetError, match="file"):
+        write_leaderboard(tmp_path)
+    assert (tmp_path / "site").read_text() == "somebody's file"
+
+
+def test_committed_pages_are_what_the_committed_records_give(tmp_path: Path) -> None:
+    """After a change of records or pages: radnet leaderboard."""
+    shutil.copytree(RESULTS, tmp_path / "results", ignore=shutil.ignore_patterns("site", "predictions"))
+    write_leaderboard(tmp_path / "results")
+    made, kept = files_of(tmp_path / "results"), files_of(RESULTS)
+    for path, data in made.items():
+        if not path.endswith(".svg"):  # their layout follows the version of matplotlib
+            assert data == kept[path], f"{path} is not what the records give"
