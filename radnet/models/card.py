@@ -77,6 +77,8 @@ def _metadata(facts: CardFacts) -> ModelCardData:
 def _eval_results(record: ResultRecord) -> list[EvalResult]:
     """Every metric of a record in the hub's form; the interval and the cell are among its arguments."""
     settings = f"{record.protocol.name}, {100 * record.fraction:g} % of the training items, seed {record.seed}"
+    if record.condition is not None:
+        settings += f", {_images(record)}"
     return [
         EvalResult(
             task_type="image-classification",
@@ -211,18 +213,31 @@ def _results(results: Sequence[ResultRecord]) -> str:
         "",
         "On the test patients of each task, with 95 % intervals over patients.",
         "",
-        "| task | protocol | training items | seed | metric | value | interval | test patients |",
-        "|---|---|---|---|---|---|---|---|",
+        "| task | images | protocol | training items | seed | metric | value | interval | test patients |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for record in sorted(done, key=lambda one: (one.task.name, one.protocol.name, -one.fraction, one.seed)):
         value = record.metrics[record.task.metric]
         patients = "" if record.counts is None else str(record.counts.test_patients)
         synthetic = " (synthetic)" if record.task.synthetic else ""
-        lines.append(
-            f"| {record.task.name}{synthetic} | {record.protocol.name} | {100 * record.fraction:g} % | {record.seed} | "
-            f"{record.task.metric} | {value.value:.4f} | {value.low:.4f} to {value.high:.4f} | {patients} |"
-        )
+        cells = [
+            f"{record.task.name}{synthetic}",
+            _images(record),
+            record.protocol.name,
+            f"{100 * record.fraction:g} %",
+            str(record.seed),
+            record.task.metric,
+            f"{value.value:.4f}",
+            f"{value.low:.4f} to {value.high:.4f}",
+            patients,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _images(record: ResultRecord) -> str:
+    """What was done to the images of a cell."""
+    return "as they are" if record.condition is None else f"{record.condition.name} on {record.condition.on}"
 
 
 _USE = """## Intended use and limits

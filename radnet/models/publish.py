@@ -33,7 +33,7 @@ from radnet.models.provenance import (
 )
 from radnet.models.transform import view_from_config
 from radnet.models.weights import weights_sha256
-from radnet.records import ResultRecord, read_records
+from radnet.records import ResultRecord, scan_records
 from radnet.zoo import remember_published
 
 TARGETS = "local-dir:DIRECTORY or hf-hub:ORG/NAME"
@@ -168,7 +168,10 @@ def _records(results: Path | None, stage: Path) -> list[ResultRecord]:
     if results is None:
         return []
     digest = weights_sha256(_backbone(stage))
-    return [record for record in read_records(results) if record.model.weights_sha256 == digest]
+    records, broken = scan_records(results)
+    if broken:
+        warn(f"{len(broken)} result record(s) cannot be read and are not in the card, the first: {broken[0].error}")
+    return [record for record in records if record.model.weights_sha256 == digest]
 
 
 def _backbone(stage: Path) -> Any:

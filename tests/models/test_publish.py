@@ -106,7 +106,7 @@ def test_a_published_directory_has_the_features_and_a_card_that_the_hub_understa
         "| SIEMENS | 48 |",
         '{"policy": "random"}',
         "| steps | 7 |",
-        "| body_region | linear | 50 % | 3 | accuracy | 0.9000 | 0.8000 to 0.9500 | 5 |",
+        "| body_region | as they are | linear | 50 % | 3 | accuracy | 0.9000 | 0.8000 to 0.9500 | 5 |",
         "Not a medical device",
         "local-dir:shown",
     ):
