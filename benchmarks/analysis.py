@@ -29,7 +29,7 @@ from radnet.scans.phantom import write_phantom_archive
 from radnet.shards.build import BuildSettings, build_shards
 
 THREADS = 2
-MODELS = ("timm:tf_efficientnet_lite0", "random:tf_efficientnet_lite0", "random:resnet18")
+MODELS = ("timm:tf_efficientnet_lite0", "random:tf_efficientnet_lite0", "random:resnet10t")
 COPIES = (("abdomen_pelvis_ts1", "abdomen_ts1_short"), ("thorax_cta_aorta", "thorax_cta_pulmonary"))
 """Volumes that show the same, as the data's README says."""
 GIB = 1 << 30
