@@ -131,7 +131,14 @@ def scatter_panels(path: Path, panels: Mapping[str, NDArray[np.float32]], values
         colours = np.full(len(values), GREY, dtype=object)
         for number, name in enumerate(shown):
             colours[values == name] = COLOURS[number]
-        place.scatter(points[order, 0], points[order, 1], s=4, c=list(colours[order]), linewidths=0, alpha=0.75)
+        place.scatter(
+            points[order, 0],
+            points[order, 1],
+            s=float(np.clip(4000 / max(len(values), 1), 4, 22)),
+            c=list(colours[order]),
+            linewidths=0,
+            alpha=0.75,
+        )
         place.set_title(panel, fontsize=8)
         place.set_xticks([])
         place.set_yticks([])
