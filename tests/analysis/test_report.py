@@ -22,8 +22,8 @@ MODELS = ["random:test_resnet", "random:test_vit"]
 def settings(out: Path, phantom_set: ShardSet, *more: str, cache: Path) -> AnalyzeSettings:
     task = str(phantom_set.path)
     overrides = [f"models=[{','.join(MODELS)}]", f"tasks=[{task},label_contrast_phase@{task}]", f"out={out}"]
-    small = ["size=32", "layer_items=40", "domain_items=80", "permutations=19", "resamples=100", "k=5", "map=none"]
-    return settings_from_overrides([*overrides, *small, "items=120", f"cache={cache}", "device=cpu", *more])
+    small = ["size=32", "layer_items=24", "domain_items=48", "permutations=19", "resamples=100", "k=5", "map=none"]
+    return settings_from_overrides([*overrides, *small, "items=80", f"cache={cache}", "device=cpu", *more])
 
 
 @pytest.fixture(scope="module")
