@@ -120,4 +120,4 @@ def test_duplicates_are_found_between_series_only() -> None:
     found = near_duplicates(features, series, lambda item: pictures[item], on_pair=lambda: seen.append(1))
     assert {(pair.first, pair.second) for pair in found} == {(2, 7), (4, 9)}
     assert len(seen) > 2
-    assert found[0].correlation >= found[1].correlation >= 0.98
+    assert found[0].correlation >= found[1].correlation >= 0.995

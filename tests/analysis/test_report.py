@@ -3,11 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from radnet.analysis.report.records import votes_of_records
 from radnet.analysis.report.run import analyze
 from radnet.analysis.report.settings import AnalyzeSettings, settings_from_overrides
 from radnet.cli import main
@@ -20,8 +22,8 @@ MODELS = ["random:test_resnet", "random:test_vit"]
 def settings(out: Path, phantom_set: ShardSet, *more: str, cache: Path) -> AnalyzeSettings:
     task = str(phantom_set.path)
     overrides = [f"models=[{','.join(MODELS)}]", f"tasks=[{task},label_contrast_phase@{task}]", f"out={out}"]
-    small = ["size=32", "layer_items=40", "domain_items=80", "permutations=19", "resamples=100", "k=5", "map=none"]
-    return settings_from_overrides([*overrides, *small, "items=120", f"cache={cache}", "device=cpu", *more])
+    small = ["size=32", "layer_items=24", "domain_items=48", "permutations=19", "resamples=100", "k=5", "map=none"]
+    return settings_from_overrides([*overrides, *small, "items=80", f"cache={cache}", "device=cpu", *more])
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def test_one_set_given_twice_is_told_as_such(report: Path) -> None:
     assert (domains["a_distance"] < 1).all()
     assert (domains["shared_patients"] == domains["patients"]).all()
     duplicates = pd.read_parquet(report / "out" / "numbers" / "duplicates.parquet")
-    assert (duplicates["correlation"] >= 0.98).all()
+    assert (duplicates["correlation"] >= 0.995).all()
 
 
 def test_an_interrupted_report_goes_on(report: Path, phantom_set: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,3 +92,25 @@ def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str]) ->
         main(["analyze", "tasks=[x]", "out=y"])
     assert left.value.code == 2
     assert "models" in capsys.readouterr().err
+
+
+def test_predictions_of_records_are_compared_on_one_test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(model: str, predictions: str | None, seed: int = 0) -> SimpleNamespace:
+        task = SimpleNamespace(name="body_region", manifest_hash="0", classes=("head", "chest"))
+        protocol = SimpleNamespace(name="linear", hash="1")
+        card = SimpleNamespace(name=model)
+        return SimpleNamespace(
+            model=card, task=task, protocol=protocol, fraction=0.5, seed=seed, predictions=predictions
+        )
+
+    table = pd.DataFrame({"key": ["1", "2", "3"], "patient": ["a", "b", "b"], "target": [0, 1, 1]})
+    for name, first in (("x", [0.9, 0.1, 0.8]), ("y", [0.2, 0.3, 0.4])):
+        table.assign(score_0=first, score_1=1 - np.array(first)).to_parquet(tmp_path / f"{name}.parquet")
+    table.drop(columns="target").assign(value_dice=1.0).to_parquet(tmp_path / "volumes.parquet")
+    records = [record("x", "x.parquet"), record("y", "y.parquet"), record("z", "volumes.parquet"), record("x", None, 1)]
+    monkeypatch.setattr("radnet.analysis.report.records.read_records", lambda directory: records)
+    (votes,) = votes_of_records(tmp_path)
+    assert votes.models == ["x", "y"]
+    assert votes.correct.tolist() == [[True, True, False], [False, True, True]]
+    assert votes.target.tolist() == ["head", "chest", "chest"]
+    assert votes.title == "body_region, linear, 50 % of the training patients, seed 0"

@@ -41,6 +41,7 @@ def test_help_is_quick_and_names_every_command() -> None:
         "demo",
         "pretrain",
         "evaluate",
+        "analyze",
         "leaderboard",
         "shards",
         "phantom",
@@ -56,7 +57,16 @@ def test_help_is_quick_and_names_every_command() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["demo"], ["pretrain"], ["evaluate"], ["leaderboard"], ["shards", "build"], ["shards", "info"], ["phantom"]],
+    [
+        ["demo"],
+        ["pretrain"],
+        ["evaluate"],
+        ["analyze"],
+        ["leaderboard"],
+        ["shards", "build"],
+        ["shards", "info"],
+        ["phantom"],
+    ],
     ids=" ".join,
 )
 def test_every_command_has_its_help(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
@@ -220,7 +230,7 @@ def test_task_list_names_labels_and_classes(capsys: pytest.CaptureFixture[str]) 
     assert "body_region" in out
 
 
-@pytest.mark.parametrize("command", ["pretrain", "evaluate"])
+@pytest.mark.parametrize("command", ["pretrain", "evaluate", "analyze"])
 def test_the_defaults_are_shown_with_their_meaning(capsys: pytest.CaptureFixture[str], command: str) -> None:
     code, out, _ = _call(capsys, command, "--defaults")
     assert code == 0

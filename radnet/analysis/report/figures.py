@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -131,7 +130,14 @@ def scatter_panels(path: Path, panels: Mapping[str, NDArray[np.float32]], values
         colours = np.full(len(values), GREY, dtype=object)
         for number, name in enumerate(shown):
             colours[values == name] = COLOURS[number]
-        place.scatter(points[order, 0], points[order, 1], s=4, c=list(colours[order]), linewidths=0, alpha=0.75)
+        place.scatter(
+            points[order, 0],
+            points[order, 1],
+            s=float(np.clip(4000 / max(len(values), 1), 4, 22)),
+            c=list(colours[order]),
+            linewidths=0,
+            alpha=0.75,
+        )
         place.set_title(panel, fontsize=8)
         place.set_xticks([])
         place.set_yticks([])
@@ -143,29 +149,4 @@ def scatter_panels(path: Path, panels: Mapping[str, NDArray[np.float32]], values
         axes[0].scatter([], [], s=18, color=GREY, label="other or unknown")
     handles, labels = axes[0].get_legend_handles_labels()
     drawing.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8, frameon=False, title=title)
-    return save(drawing, path)
-
-
-def contact_sheet(
-    path: Path, rows: Sequence[Sequence[tuple[NDArray[np.uint8], str, str | None]]], *, side: float = 1.15
-) -> Path | None:
-    """Pictures in rows, each with a line of text below and the colour of its frame; None when there are none."""
-    if not rows:
-        return None
-    columns = max(len(row) for row in rows)
-    drawing = Figure(figsize=(columns * side, len(rows) * (side + 0.28)), layout="constrained")
-    axes = np.asarray(drawing.subplots(len(rows), columns, squeeze=False))
-    for line, row in zip(axes, rows, strict=True):
-        for place, cell in zip(line, [*row, *([None] * (columns - len(row)))], strict=True):
-            place.set_xticks([])
-            place.set_yticks([])
-            if cell is None:
-                place.set_axis_off()
-                continue
-            picture, text, colour = cell
-            place.imshow(picture, cmap=colormaps["gray"], vmin=0, vmax=255)
-            place.set_xlabel(text, fontsize=5.5, labelpad=2)
-            for spine in place.spines.values():
-                spine.set_edgecolor(colour or GREY)
-                spine.set_linewidth(2 if colour else 0.6)
     return save(drawing, path)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from radnet.analysis.duplicates import CANDIDATES, CORRELATION, candidate_pairs, near_duplicates
 from radnet.analysis.neighbours import agreement, chance_agreement, hubness, nearest_neighbours, search
-from radnet.analysis.report.figures import COLOURS, contact_sheet
+from radnet.analysis.report.contact_sheet import Cell, contact_sheet
+from radnet.analysis.report.figures import COLOURS
 from radnet.analysis.report.html import Section, figure, table
 from radnet.analysis.report.sets import UNKNOWN, DomainSet
 from radnet.analysis.report.store import Row
@@ -125,7 +126,7 @@ def _sheet(study: Study, name: str) -> str:
     chosen = np.concatenate([generator.permutation(np.flatnonzero(domains == one.name))[:each] for one in study.sets])
     rows = []
     for item in chosen[:QUERIES].tolist():
-        row: list[tuple[NDArray[np.uint8], str, str | None]] = [(thumbnail(study, item), f"{domains[item]}", "#1b1f24")]
+        row: list[Cell] = [(thumbnail(study, item), f"{domains[item]}", "#1b1f24")]
         for other, cosine in zip(neighbour[item].tolist(), similarity[item].tolist(), strict=True):
             if other >= 0:
                 colour = SAME if domains[other] == domains[item] else OTHER
@@ -179,7 +180,7 @@ def _duplicates_parts(study: Study) -> list[str]:
         if both not in seen and len(shown) < SHOWN_DUPLICATES:
             seen.add(both)
             shown.append(row)
-    pairs = [
+    pairs: list[list[Cell]] = [
         [
             (thumbnail(study, row["item"]), f"{row['set']} {row['key']}", None),
             (thumbnail(study, row["other_item"]), f"{row['other']} {row['other_key']}", None),

@@ -104,6 +104,7 @@ def extract(
     found = {}
     for name, model in models.items():
         for one in sets:
+            thinned = len(one) < len(one.shards)
             features = features_of(
                 model,
                 one.shards,
@@ -112,6 +113,7 @@ def extract(
                 batch_size=settings.batch_size,
                 workers=settings.workers,
                 device=settings.torch_device(),
+                rows=one.rows if thinned else None,  # features of whole sets are shared with every probe
             )
-            found[name, one.name] = np.ascontiguousarray(features[one.rows])
+            found[name, one.name] = np.array(features)
     return found

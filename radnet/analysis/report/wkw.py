@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radnet.analysis.neighbours import nearest_neighbours
-from radnet.analysis.report.figures import bars, contact_sheet
+from radnet.analysis.report.contact_sheet import Cell, contact_sheet
+from radnet.analysis.report.figures import bars
 from radnet.analysis.report.html import Section, figure, table
 from radnet.analysis.report.neighbours import study_file
 from radnet.analysis.report.records import Votes, votes_of_records
@@ -90,7 +91,7 @@ def _shown(study: Study, votes: Votes, about: str, items: Sequence[int | None]) 
     sheet = []
     for model, alone in known_by_one(votes.correct).items():
         chosen = np.random.default_rng(settings.seed).permutation(alone)
-        cells: list[tuple[NDArray[np.uint8], str, str | None]] = []
+        cells: list[Cell] = []
         for place in chosen.tolist():
             item = items[place]
             if item is not None and len(cells) < SHOWN:
