@@ -55,7 +55,7 @@ class Bar:
     @property
     def met(self) -> bool:
         """Whether it is reached."""
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
+        return bool(self.value >= self.limit if self.at_least else self.value <= self.limit)
 
 
 @dataclass

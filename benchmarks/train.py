@@ -36,7 +36,6 @@ from radnet.pretrain.log import RunLog
 from radnet.pretrain.loop import TrainingState, train
 from radnet.pretrain.moment import Moment
 from radnet.pretrain.monitors.monitor import monitor_of
-from radnet.pretrain.monitors.rankme import rankme
 from radnet.pretrain.observer import NoObserver, Observer, RunDescription
 from radnet.pretrain.optimizers import build_optimizer
 from radnet.pretrain.processes import Processes
@@ -47,6 +46,7 @@ from radnet.pretrain.settings import PretrainSettings
 from radnet.pretrain.skipped import SkippedBatches
 from radnet.pretrain.stopping import StopRequest
 from radnet.shards import Batch
+from radnet.transfer.rankme import rankme
 
 LEAST, MOST_LOST_S = 0.95, 2.0
 LONG = 100_000
