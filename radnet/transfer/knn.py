@@ -139,6 +139,7 @@ def nearest(
                 order = np.argsort(-similarity, axis=1, kind="stable")[:, :found]
                 similarity = np.take_along_axis(similarity, order, axis=1)
                 neighbour = np.take_along_axis(neighbour, order, axis=1)
+            del block, unit, parts, here  # or two pieces would be in memory while the next is read
     return similarity, neighbour
 
 

@@ -6,7 +6,6 @@ Shape legend: B batch, C channels, S side, N slices.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -48,7 +47,8 @@ class Augmentation:
         if self.crop_scale != (1, 1):
             part = random_crop(planes, self.crop_scale, (0.75, 4 / 3), generator)
             side = picture.shape[1]
-            planes = np.stack([resize(np.ascontiguousarray(plane), side) for plane in cv2.split(part)], axis=-1)
+            each = [np.ascontiguousarray(part[..., channel]) for channel in range(part.shape[2])]
+            planes = np.stack([resize(plane, side) for plane in each], axis=-1)
         if generator.random() < self.flip_probability:
             planes = planes[:, ::-1]
         return np.ascontiguousarray(planes.transpose(2, 0, 1))

@@ -89,7 +89,8 @@ def test_the_learning_rate_really_falls_from_layer_to_layer_and_everything_moves
     before = {name: parameter.detach().clone() for name, parameter in training.model.named_parameters()}
     list(training.epochs(sides["val"], "accuracy", 0))
     moved = {
-        name: float((parameter - before[name]).abs().max()) for name, parameter in training.model.named_parameters()
+        name: float((parameter.detach() - before[name]).abs().max())
+        for name, parameter in training.model.named_parameters()
     }
     assert [name for name, change in moved.items() if change == 0] == []
     # AdamW's first steps are about one learning rate long, so the first layer's are far shorter than the head's.
