@@ -13,6 +13,7 @@ from radnet.errors import RadnetError, UsageError
 from radnet.hashing import sha256_of_file
 from radnet.models.weights import hub_answers
 
+_HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 ELSEWHERE = "or publish to local-dir:DIRECTORY and upload that directory later"
 
 
@@ -96,8 +97,10 @@ def _explained(repository: str) -> Iterator[None]:
             fix=f"Try again later, {ELSEWHERE}",
         ) from error
     except Exception as error:  # the client raises what its HTTP library raises, which differs between versions
+        network = isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _HTTP_LIBRARIES
+        said = type(error).__name__ if network else f"{type(error).__name__}: {error}"
         raise RadnetError(
-            f"The hub cannot be reached ({type(error).__name__})",
+            f"The hub cannot be reached ({said})" if network else f"The hub's client failed ({said})",
             seen=f"hf-hub:{repository}",
-            fix=f"Connect to the network, {ELSEWHERE}",
+            fix=f"Connect to the network, {ELSEWHERE}" if network else f"Try again with --debug, {ELSEWHERE}",
         ) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
 from radnet.errors import RadnetError, UsageError
@@ -136,7 +137,7 @@ def _directory(model: ModelName | Path | str) -> Path:
         try:
             with hub_or_cache():
                 return Path(hf_hub_download(repository, CONFIG, revision=revision or None)).parent
-        except OSError as error:
+        except (OSError, HfHubHTTPError) as error:
             raise RadnetError(
                 f"The configuration of {model} could not be fetched ({type(error).__name__})",
                 fix="Connect to the network, or give the loaded model itself",

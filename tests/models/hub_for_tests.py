@@ -112,7 +112,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self._json({"warnings": [], "errors": []})
             elif "/preupload/" in self.path:
                 asked = json.loads(body)["files"]
-                self._json({"files": [{"path": one["path"], "uploadMode": "regular"} for one in asked]})
+                mode = {"uploadMode": "regular", "shouldIgnore": False}
+                self._json({"files": [{"path": one["path"], **mode} for one in asked]})
             elif "/commit/" in self.path:
                 repository = "/".join(self.path.split("/")[3:5])
                 for line in body.splitlines():

@@ -214,7 +214,7 @@ def _view(
 ) -> EvaluationView:
     mean, std = layout.normalisation or (tuple(settings["mean"]), tuple(settings["std"]))
     mean, std = (_for_channels(values, channels) for values in (request.mean or mean, request.std or std))
-    own = window_policy(layout.window) if layout.window else FixedWindow()
+    own: WindowPolicy = window_policy(layout.window) if layout.window else FixedWindow()
     return EvaluationView(size=size, window=request.window or own, mean=mean, std=std)
 
 
