@@ -32,9 +32,9 @@ def neighbours_section(study: Study) -> Section:
             study.store.part("neighbourhoods", identity, partial(_neighbourhoods, study, name, one))
     parts = [
         table(
-            f"Retrieval: share of an item's {study.settings.k} nearest items of other patients that have its label, for "
-            "all labels with equal weight and for each, with its interval over patients; chance draws items of other "
-            "patients at random.",
+            f"Retrieval: share of an item's {study.settings.k} nearest items of other patients that have its label, "
+            "for all labels with equal weight and for each, with its interval over patients; chance draws items of "
+            "other patients at random.",
             study.store.rows("retrieval"),
         ),
         table(
