@@ -17,7 +17,7 @@ from radnet.analysis.report.store import Row
 from radnet.analysis.report.study import Study
 from radnet.analysis.report.thumbnails import thumbnail
 from radnet.console import progress, say
-from radnet.transfer.statistics import bootstrap_values, percentile_interval
+from radnet.transfer.statistics import patient_draws, percentile_interval
 
 QUERIES, SHOWN_NEIGHBOURS, SHOWN_DUPLICATES = 8, 8, 12
 SAME, OTHER = COLOURS[2], COLOURS[1]
@@ -33,8 +33,8 @@ def neighbours_section(study: Study) -> Section:
     parts = [
         table(
             f"Retrieval: share of an item's {study.settings.k} nearest items of other patients that have its label, "
-            "mean over labels of equal weight, with its interval over patients; chance draws items of other patients "
-            "at random.",
+            "for all labels with equal weight and for each, with its interval over patients; chance draws items of "
+            "other patients at random.",
             study.store.rows("retrieval"),
         ),
         table(
@@ -60,34 +60,53 @@ def _retrieval(study: Study, name: str, one: DomainSet) -> list[Row]:
     neighbour = nearest_neighbours(features, study.settings.k, groups=patients)[1]
     same = agreement(neighbour, labels)
     chance = chance_agreement(labels, patients)
-    classes = np.unique(labels, return_inverse=True)[1]
-
-    def macro(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean over classes of the mean over their items, (B,)."""
-        used = np.where(np.isfinite(same), weights, 0)
-        value = np.nan_to_num(same)
-        above = np.stack([(used * value)[:, classes == c].sum(1) for c in range(classes.max() + 1)], axis=1)
-        below = np.stack([used[:, classes == c].sum(1) for c in range(classes.max() + 1)], axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.nanmean(above / below, axis=1))
-
-    settings = study.settings
-    values = bootstrap_values(macro, patients, resamples=settings.resamples, seed=settings.seed)
-    precision = float(macro(np.ones((1, len(same))))[0])
-    interval = percentile_interval(precision, values, patients=len(np.unique(patients)))
-    by_class = [np.nanmean(chance[classes == c]) for c in range(classes.max() + 1)]
-    return [
-        {
+    names, classes = np.unique(labels, return_inverse=True)
+    people, patient = np.unique(patients, return_inverse=True)
+    # sums of each patient and class: a resample of patients is then a product of small matrices
+    right, asked = np.zeros((len(people), len(names))), np.zeros((len(people), len(names)))
+    found = np.isfinite(same)
+    np.add.at(right, (patient[found], classes[found]), same[found])
+    np.add.at(asked, (patient[found], classes[found]), 1)
+    draws = patient_draws(len(people), resamples=study.settings.resamples, seed=study.settings.seed)
+    by_class = np.array([np.nanmean(chance[classes == number]) for number in range(len(names))])
+    groups: list[tuple[str, list[int]]] = [("all, equal weight", list(range(len(names))))]
+    groups += [(str(one_class), [number]) for number, one_class in enumerate(names)]
+    rows: list[Row] = []
+    for name_of_class, columns in groups:
+        mine = asked[:, columns].sum(1) > 0
+        precision = float(_mean_precision(np.ones((1, len(people))), right[:, columns], asked[:, columns])[0])
+        result: Row = {
             **row,
-            "items": len(known),
-            "classes": int(classes.max() + 1),
+            "of": name_of_class,
+            "items": int(np.isin(classes, columns).sum()),
+            "patients": int(mine.sum()),
             "precision": precision,
-            "low": interval.low,
-            "high": interval.high,
-            "chance": float(np.mean(by_class)),
-            "fewer_than_k": int((neighbour < 0).any(1).sum()),
         }
-    ]
+        if np.isfinite(precision) and mine.sum() > 1:
+            values = _mean_precision(draws.astype(np.float64), right[:, columns], asked[:, columns])
+            interval = percentile_interval(precision, values, patients=int(mine.sum()))
+            result |= {"low": interval.low, "high": interval.high}
+        result["chance"] = float(by_class[columns].mean())
+        result["fewer_than_k"] = int((neighbour[np.isin(classes, columns)] < 0).any(1).sum())
+        rows.append(result)
+    return rows
+
+
+def _mean_precision(
+    draws: NDArray[np.float64], right: NDArray[np.float64], asked: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mean over classes of the precision in each resample of patients, (B,); NaN where no class is there.
+
+    Args:
+        draws: How often each patient counts, (B, P).
+        right: Sum of the precisions of each patient's items of each class, (P, K).
+        asked: Number of these items, (P, K).
+    """
+    above, below = draws @ right, draws @ asked
+    there = below > 0
+    precision = np.divide(above, below, out=np.zeros_like(above), where=there)
+    count = there.sum(1)
+    return np.asarray(np.divide(precision.sum(1), count, out=np.full(len(count), np.nan), where=count > 0))
 
 
 def _neighbourhoods(study: Study, name: str, one: DomainSet) -> list[Row]:
