@@ -213,6 +213,8 @@ def _finished(
         "slices_without_label": column.items.unlabelled,
         RESAMPLES: settings.resamples,
     }
+    if seen := column.items.seen_test_patients():
+        selected["test_patients_on_other_sides"] = seen
     predictions = write_predictions(column.results, identity["cell"], outcome)
     record = ResultRecord(
         **identity,

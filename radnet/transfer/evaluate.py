@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radnet.console import warn
 from radnet.errors import RadnetError
 from radnet.models import ModelName
 from radnet.models.load import check_model
@@ -70,6 +71,8 @@ def column_of(task: Task, protocol: Protocol, shards: ShardSet, results: Path, s
         UsageError: The set does not have the task's labels, or a side is empty.
     """
     items = task_items(task, shards)
+    if seen := items.seen_test_patients():
+        warn(f"{seen} patients of the test split are in train or val as well: this set keeps a split that leaks")
     train = items.fraction(settings.fraction, settings.seed)
     return Column(task, protocol, shards, items, train, results, settings)
 

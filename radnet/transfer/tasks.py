@@ -274,6 +274,11 @@ class TaskItems:
         """Positions 0…N-1 of one side."""
         return np.flatnonzero(self.split == split).astype(np.int64)
 
+    def seen_test_patients(self) -> int:
+        """Patients of the test side that are on another side as well: only in sets that keep a split that leaks."""
+        test = self.split == "test"
+        return len(set(self.patients[test]) & set(self.patients[~test]))
+
     def counts(self, train: NDArray[np.int64]) -> Counts:
         """Numbers of items and patients, with `train` as the positions that are really used for training."""
         sides = {"train": train, "val": self.side("val"), "test": self.side("test")}

@@ -31,7 +31,7 @@ CASE_SINCE_2023 = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-(?P<study>\d+)",
 class Brats(Converter):
     """The converter."""
 
-    takes: ClassVar[frozenset[str]] = frozenset()
+    public: ClassVar[bool] = True
 
     def convert(self, request: Request) -> Conversion:
         """See `Converter`; cases without a segmentation (the validation data) are rejects.

@@ -19,7 +19,7 @@ SEGMENTATION = re.compile(r"segmentation-(\d+)", re.IGNORECASE)
 class Lits(Converter):
     """The converter."""
 
-    takes: ClassVar[frozenset[str]] = frozenset()
+    public: ClassVar[bool] = True
 
     def convert(self, request: Request) -> Conversion:
         """See `Converter`; volumes without a segmentation (the test batch) are rejects.

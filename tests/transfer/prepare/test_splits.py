@@ -42,6 +42,7 @@ def test_an_own_split_is_kept_and_its_leaks_are_counted(leaking: Path, prepare: 
     # the manifest says so, so that verify takes the leak for what it is, and no more than that
     assert shards.manifest.settings["prepared"]["split"]["leaks"]["groups_kept"] == 2
     assert "split_fractions" not in shards.manifest.settings
+    assert task_items(report.task, shards).seen_test_patients() == 1
     assert verify_set(shards.path, full=True).problems == ()
 
 
@@ -67,6 +68,7 @@ def test_a_keyed_split_cannot_leak(leaking: Path, prepare: Any) -> None:
     report, shards = prepare("images", leaking, split="keyed", split_fractions=(0.5, 0.2, 0.3))
     assert not report.own_split
     assert report.leaks is None
+    assert task_items(report.task, shards, needs=()).seen_test_patients() == 0
     assert (shards.index.groupby("patient_key")["split"].nunique() == 1).all()
     assert shards.manifest.totals.dropped_slices == {"duplicate_slice": 1}
     assert shards.manifest.settings["split_fractions"] == [0.5, 0.2, 0.3]
