@@ -1,12 +1,12 @@
 """Volumes with masks: what the converters of segmentation tasks share, and the one for archives of one's own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from radnet.errors import UsageError
-from radnet.scans.archive import Inventory, take_inventory
+from radnet.scans.archive import Inventory, Reject, take_inventory
 from radnet.scans.metadata import MetadataRow, MetadataTable
 from radnet.transfer.prepare.contract import Conversion, Converter, Request
 
@@ -59,7 +59,16 @@ def volume_inventory(entries: Iterable[VolumeEntry], request: Request) -> Invent
     inventory = take_inventory(
         request.source.absolute(), request.hasher, metadata=table, jobs=request.jobs, modalities=modalities
     )
-    return with_masks_only(inventory)
+    rejects = tuple(_unmasked(reject, request.source.absolute(), rows) for reject in inventory.rejects)
+    return with_masks_only(replace(inventory, rejects=rejects))
+
+
+def _unmasked(reject: Reject, root: Path, rows: Mapping[Path, MetadataRow]) -> Reject:
+    """The reject as it is, but for MR volumes that no entry names: they have no modality because they have no mask."""
+    path = root / reject.path
+    if reject.reason == "modality" and path.name.lower().endswith(NIFTI) and path.resolve() not in rows:
+        return replace(reject, reason=NO_MASK, sentence=NO_MASK_SENTENCE)
+    return reject
 
 
 def with_masks_only(inventory: Inventory) -> Inventory:

@@ -157,7 +157,7 @@ def test_records_of_another_version_are_refused_with_what_mends_it(
 def test_an_error_nobody_foresaw_costs_its_cell_and_leaves_a_traceback(
     phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> None:
+    def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("halves of nothing")
 
     monkeypatch.setattr(work_module, "compute_cell", broken)
