@@ -16,6 +16,7 @@ from radnet.cli import main
 from radnet.errors import UsageError
 from radnet.shards import ShardSet
 
+pytestmark = pytest.mark.xdist_group("analysis report")  # one process: the report is made once
 MODELS = ["random:test_resnet", "random:test_vit"]
 
 
