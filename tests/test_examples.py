@@ -17,7 +17,12 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.slow
 def test_real_ct_goes_the_whole_path(shared_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    environment = {**os.environ, "EPOCHS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "EPOCHS": "1",
+        "EVERY": "4",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     done = subprocess.run(
         ["bash", str(ROOT / "examples" / "real_ct.sh"), str(shared_data), str(out)],
         capture_output=True,

@@ -114,7 +114,7 @@ def _neighbourhoods(study: Study, name: str, one: DomainSet) -> list[Row]:
     if found.index != "exact":
         say(f"neighbours in {one.name}: {found.index}, recall {found.recall:.3f} on {found.recall_items} items")
     known = np.flatnonzero(one.labels != UNKNOWN)
-    label = agreement(found.neighbour[known], one.labels) if len(known) else np.array([np.nan])
+    label = agreement(found.neighbour, one.labels)[known]
     hubs = hubness(found.neighbour)
     return [
         {
