@@ -6,8 +6,8 @@ Synthetic patients are split by patient; each method of configs/experiment/*_dem
 the train patients with several seeds, and frozen features are scored on test patients whom neither pretraining nor
 the probes have seen. The other arm is the same backbone, of the same seeds, exported before its first step: same
 architecture, same initial weights, same views, same path. Each arm counts with the better of its kNN and its linear
-probe (PROBE: a shorter grid and fewer iterations than its defaults, which take minutes a model here; the same for
-both arms). An interval resamples patients and seeds (`radnet.transfer.statistics.seed_patient_bootstrap`).
+probe, as they are in configs/protocol/. An interval
+resamples patients and seeds (`radnet.transfer.statistics.seed_patient_bootstrap`).
 
 The bar stands on the hardest task. Which one that is follows from the random weights alone, for each backbone: of the
 tasks with at least LEAST_PATIENTS test patients on which random weights are told from chance (the lower end of their
@@ -56,7 +56,6 @@ from radnet.transfer.tasks import Task, task_items, task_named
 
 METHODS = ("mae", "dino", "simclr")
 TASKS = ("body_region", "vertebra_group", "contrast_phase", "liver_lesion")
-PROBE = {"C": [0.001, 0.01, 0.1, 1.0], "max_iter": 100}
 PATIENTS, SERIES, SLICES, PIXELS = 480, 2, 10, 160
 QUICK_PATIENTS, QUICK_SLICES = 48, 4
 SPLIT = (0.3, 0.06, 0.64)
@@ -148,9 +147,7 @@ def main() -> None:
 def _measure(options: argparse.Namespace, work: Path) -> None:
     patients, slices = (QUICK_PATIENTS, QUICK_SLICES) if options.quick else (PATIENTS, SLICES)
     settings = {"patients": patients, "series": SERIES, "slices": slices, "pixels": PIXELS, "split": SPLIT}
-    report = Report(
-        "learning", {**settings, "seeds": options.seeds, "resamples": RESAMPLES, "tasks": TASKS, "linear": PROBE}
-    )
+    report = Report("learning", {**settings, "seeds": options.seeds, "resamples": RESAMPLES, "tasks": TASKS})
     report.notes.append("all patients of the tables but the last are synthetic: these figures say nothing of real ones")
     phantom = _phantom(work / f"phantom-{settings_hash(settings)[:8]}", patients, slices)
     real = _real(work / "real", report) if not options.quick else None
@@ -307,7 +304,7 @@ def _compare(arms: dict[str, list[Path]], task: Task, shards: ShardSet, work: Pa
     settings = EvaluationSettings(cache=work / "cache", resamples=100)  # intervals are made here
     columns = [
         Column(task, protocol, shards, items, items.side("train"), work / "cells", settings)
-        for protocol in (build_protocol("knn", threads=2), build_protocol("linear", PROBE, threads=2))
+        for protocol in (build_protocol("knn", threads=2), build_protocol("linear", threads=2))
     ]
 
     def arm(exports: list[Path]) -> Arm:
@@ -338,9 +335,9 @@ def _difference(own: Statistic, other: Statistic, weight: NDArray[np.float64]) -
 def _statistic(export: Path, column: Column, target: NDArray[np.int64]) -> Statistic:
     """The task's metric of one export with one protocol, as a function of item weights."""
     cell = compute_cell(ModelName("local-dir", str(export)), column)
-    if cell.scores is None:
+    if cell.outcome is None or cell.outcome.scores is None:
         raise SystemExit(f"no scores for {export}")
-    return METRICS[column.task.metric].statistic(target, cell.scores)
+    return METRICS[column.task.metric].statistic(target, cell.outcome.scores)
 
 
 def _text(interval: Interval, sign: str = "") -> str:
