@@ -10,7 +10,9 @@ import pytest
 import torch
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-BARS = {"analysis": 5, "build": 5, "decode": 4, "loader": 3, "memory": 4, "resume": 3, "train": 4}
+BARS = {"analysis": 5, "build": 5, "decode": 4, "loader": 3, "train": 4}
+"""Those that run here. memory.py and resume.py start a dozen processes each, a minute of a suite that may take twelve;
+what they measure has tests of its own (tests/scans/test_memory.py, tests/shards/test_kill_and_resume.py)."""
 
 
 @pytest.mark.slow
