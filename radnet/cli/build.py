@@ -105,11 +105,10 @@ def build(
     Patients become keyed hashes, the split is a function of the patient, every file that is not used is counted
     with its reason. The set appears when it is complete; a build that was interrupted goes on when it is called again.
     """
-    from radnet.cli.reports import plan_table, rejects_table, removed_tags_table, set_table, write_reject_list
+    from radnet.cli.reports import plan_table, removed_tags_table, set_table, show_rejects
     from radnet.console import say, show
     from radnet.scans.keys import load_secret
-    from radnet.scans.sources import Reject
-    from radnet.shards.build import NothingToBuildError, build_shards
+    from radnet.shards.build import build_shards
     from radnet.shards.plan import plan_build
     from radnet.shards.settings import BuildSettings
 
@@ -126,12 +125,11 @@ def build(
         keep_duplicates=keep_duplicates,
     )
     secret = checked_secret(secret, archive, out, reject_list)
-    rejects: tuple[Reject, ...] = ()
-    try:
+    with show_rejects(reject_list) as rejects:
         if dry_run:
             plan = plan_build(archive, _secret_for_plan(secret), settings, metadata=metadata, jobs=jobs)
             show(plan_table(plan))
-            rejects = plan.rejects
+            rejects += plan.rejects
             return
         report = build_shards(
             archive,
@@ -147,16 +145,7 @@ def build(
         show(set_table(report.manifest))
         if report.manifest.removed_tags:
             show(removed_tags_table(report.manifest))
-        rejects = report.rejects
-    except NothingToBuildError as error:
-        rejects = error.rejects
-        raise
-    finally:
-        if rejects:
-            show(rejects_table(rejects))
-        if rejects and reject_list is not None:
-            write_reject_list(rejects, reject_list)
-            say(f"every file not used: {reject_list}")
+        rejects += report.rejects
     say(f"shard set: {out}")
 
 

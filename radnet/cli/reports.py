@@ -1,11 +1,13 @@
 """Tables that commands show."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 from rich.table import Table
 
+from radnet.console import say, show
 from radnet.files import explained_disk_errors
 from radnet.scans.archive import Reject
 from radnet.shards.manifest import Manifest
@@ -76,3 +78,20 @@ def write_reject_list(rejects: Sequence[Reject], path: Path) -> None:
     with explained_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame([vars(reject) for reject in rejects]).to_csv(path, index=False)
+
+
+@contextmanager
+def show_rejects(reject_list: Path | None) -> Iterator[list[Reject]]:
+    """Show, and write, what was not used, also when the work fails for it."""
+    rejects: list[Reject] = []
+    try:
+        yield rejects
+    except Exception as error:
+        rejects += getattr(error, "rejects", ())
+        raise
+    finally:
+        if rejects:
+            show(rejects_table(rejects))
+        if rejects and reject_list is not None:
+            write_reject_list(rejects, reject_list)
+            say(f"every file not used: {reject_list}")

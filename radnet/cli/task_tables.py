@@ -1,15 +1,13 @@
 """Tables of `radnet task`."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from radnet.cli.reports import rejects_table, set_table, write_reject_list
+from radnet.cli.reports import set_table
 from radnet.console import say, show
-from radnet.scans.archive import Reject
 from radnet.shards.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -78,23 +76,6 @@ def show_report(report: "PrepareReport", out: Path) -> None:
         show(counts_table(report))
     say("split: the data set's own" if report.own_split else "split: by the keys of patients or groups")
     say(f"shard set: {out}; next: radnet evaluate model=MODEL data={out} task={report.task.name}")
-
-
-@contextmanager
-def show_rejects(reject_list: Path | None) -> Iterator[list[Reject]]:
-    """Show, and write, what was not used, also when the work fails for it."""
-    rejects: list[Reject] = []
-    try:
-        yield rejects
-    except Exception as error:
-        rejects += getattr(error, "rejects", ())
-        raise
-    finally:
-        if rejects:
-            show(rejects_table(rejects))
-        if rejects and reject_list is not None:
-            write_reject_list(rejects, reject_list)
-            say(f"every file not used: {reject_list}")
 
 
 def _maker(task: "Task") -> str:

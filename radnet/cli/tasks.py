@@ -103,7 +103,8 @@ def prepare(
     data set's own split is reported.
     """
     from radnet.cli.build import checked_secret, fractions_of
-    from radnet.cli.task_tables import show_rejects, show_report
+    from radnet.cli.reports import show_rejects
+    from radnet.cli.task_tables import show_report
     from radnet.configs import validated
     from radnet.scans.keys import load_secret
     from radnet.transfer.prepare import PrepareOptions, is_public, prepare_task

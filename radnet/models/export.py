@@ -13,11 +13,11 @@ import torch
 from timm.models import save_for_hf
 from torch import nn
 
-from radnet.errors import RadnetError, UsageError
+from radnet.errors import RadnetError
 from radnet.files import new_directory
 from radnet.models.card import CardFacts, model_card
 from radnet.models.onnx_form import write_onnx
-from radnet.models.provenance import RADNET_KEY, Provenance, is_export
+from radnet.models.provenance import RADNET_KEY, Provenance, require_export_or_nothing
 from radnet.models.transform import note_of_view
 from radnet.models.weights import weights_sha256
 from radnet.views.evaluation import EvaluationView
@@ -57,12 +57,7 @@ def export_backbone(
         RadnetError: The reloaded model differs, or the place cannot be written to.
     """
     channels = len(view.mean)
-    if overwrite and out.is_dir() and any(out.iterdir()) and not is_export(out):
-        raise UsageError(
-            "The output directory holds something else than an export of radnet, which is not replaced",
-            file=out,
-            fix="Choose another path, or remove the directory yourself",
-        )
+    require_export_or_nothing(out, overwrite=overwrite)
     with new_directory(out, overwrite=overwrite) as partial:
         save_for_hf(
             backbone,

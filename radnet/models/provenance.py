@@ -88,6 +88,20 @@ def is_export(directory: Path) -> bool:
     return (directory / CONFIG).is_file() and RADNET_KEY in read_config(directory)
 
 
+def require_export_or_nothing(out: Path, *, overwrite: bool) -> None:
+    """Let nothing but an export be replaced.
+
+    Raises:
+        UsageError: `out` is to be overwritten and holds something else.
+    """
+    if overwrite and out.is_dir() and any(out.iterdir()) and not is_export(out):
+        raise UsageError(
+            "The output directory holds something else than an export of radnet, which is not replaced",
+            file=out,
+            fix="Choose another path, or remove the directory yourself",
+        )
+
+
 def provenance_from_config(config: dict[str, Any], where: object) -> Provenance:
     """What an export says of itself.
 

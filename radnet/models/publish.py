@@ -27,9 +27,9 @@ from radnet.models.provenance import (
     RADNET_KEY,
     WEIGHTS,
     Provenance,
-    is_export,
     provenance_from_config,
     read_config,
+    require_export_or_nothing,
 )
 from radnet.models.transform import view_from_config
 from radnet.models.weights import weights_sha256
@@ -204,12 +204,7 @@ def _to_directory(export: Path, stage: Path, out: Path, overwrite: bool) -> int:
     """Copy the staged export to its place; returns how often features were compared."""
     if out.resolve() == export.resolve():
         raise UsageError("The export is published to another directory than its own", file=out, fix="Choose another")
-    if overwrite and out.is_dir() and any(out.iterdir()) and not is_export(out):
-        raise UsageError(
-            "The output directory holds something else than an export of radnet, which is not replaced",
-            file=out,
-            fix="Choose another path, or remove the directory yourself",
-        )
+    require_export_or_nothing(out, overwrite=overwrite)
     with new_directory(out, overwrite=overwrite) as partial:
         for file in stage.iterdir():
             shutil.copyfile(file, partial / file.name)

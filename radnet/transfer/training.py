@@ -30,7 +30,6 @@ TRAINABLE = ("all", "head", "head_and_statistics")
 """What a training changes: everything; the head alone, the backbone in eval mode; or the head, with the backbone's
 batch-norm statistics adapting (what the reference study called linear evaluation)."""
 OPTIMIZERS = ("adamw", "lars")
-SCHEDULES = ("cosine", "exponential")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ Grid = tuple[str, str, list[str], list[str], NDArray[np.float64]]
 DPI = 130
 COLOURS = ("#0b5cad", "#d1495b", "#2a9d4a", "#e08e0b", "#7b4fb5", "#1aa6a6", "#8c564b", "#c2479e", "#6b7280", "#a3b18a")
 GREY = "#c4cad1"
-BARS_A_ROW = 24
 
 
 def save(drawing: Figure, path: Path) -> Path:

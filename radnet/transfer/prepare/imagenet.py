@@ -18,7 +18,6 @@ from radnet.transfer.prepare.tables import read_table
 
 LABEL = "synset"
 SYNSET = re.compile(r"n\d{8}")
-VAL_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})")
 GROUND_TRUTH, META, SOLUTION = "ILSVRC2012_validation_ground_truth.txt", "meta.mat", "LOC_val_solution.csv"
 
 

@@ -1,7 +1,6 @@
 """Reading the CSV files that come with data sets: every fault names its line."""
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -117,8 +116,3 @@ def binary_label(cell: str, table: Table, line: int, column: str) -> str | None:
     if word == "":
         return None
     raise table.error(line, f"the column {column} must be 0 or 1", cell, "Correct it, or leave the cell empty")
-
-
-def require_columns(table: Table, names: Sequence[str]) -> list[int]:
-    """Positions of columns that must all be there."""
-    return [table.position(name) for name in names]
