@@ -1,11 +1,13 @@
 """What a compressed stream says of itself, looked at before a decoder believes it.
 
 A few bytes in the stream of a JPEG or JPEG 2000 image can ask for gigabytes, whatever the DICOM header says, and GDCM
-ends the whole process where the header of a JPEG stream is out of order.
+ends the whole process where the header of such a stream is out of order.
 Sources: ITU-T T.81 (JPEG, also of JPEG-LS, T.87) annex B, ITU-T T.800 (JPEG 2000) annex A.5.1.
 """
 
 CODESTREAM = b"\xff\x4f\xff\x51"
+COMPONENTS = 40
+"""Where a JPEG 2000 stream names the number of its components, and then the bits of the first."""
 FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 """Start of frame, of every JPEG process and of JPEG-LS."""
 HUFFMAN_TABLES, SCAN = 0xC4, 0xDA
@@ -36,6 +38,19 @@ def jpeg_2000_size(stream: bytes) -> tuple[int, int] | None:
         return None
     right, bottom, left, top = (int.from_bytes(head[at + 8 + 4 * i : at + 12 + 4 * i], "big") for i in range(4))
     return max(bottom - top, 0), max(right - left, 0)
+
+
+def has_sound_jpeg_2000_header(stream: bytes) -> bool:
+    """Whether the first JPEG 2000 image of `stream` holds one component of 1 to 16 bits.
+
+    On more bits than there are GDCM ends the process.
+    """
+    head = stream[:START]
+    at = head.find(CODESTREAM)
+    if at < 0 or at + COMPONENTS + 3 > len(head):
+        return False
+    bits = (head[at + COMPONENTS + 2] & 0x7F) + 1
+    return int.from_bytes(head[at + COMPONENTS : at + COMPONENTS + 2], "big") == 1 and bits <= 16
 
 
 def has_sound_jpeg_header(stream: bytes) -> bool:

@@ -1,20 +1,24 @@
 """The pixels of one DICOM slice as Hounsfield units."""
 
+import os
+import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import iter_pixels, pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from radnet.scans.compressed import has_sound_jpeg_header, jpeg_2000_size, jpeg_size
+from radnet.scans.compressed import has_sound_jpeg_2000_header, has_sound_jpeg_header, jpeg_2000_size, jpeg_size
 from radnet.scans.decoders import JPEG_2000_SYNTAXES, JPEG_SYNTAXES, syntax_name
-from radnet.scans.dicom_file import open_dicom
+from radnet.scans.dicom_file import HonestFile, open_dicom
 from radnet.scans.dicom_headers import DicomHeader, parse_headers
 from radnet.scans.hounsfield import rescale
 from radnet.scans.quiet import quiet_readers
@@ -23,6 +27,8 @@ from radnet.scans.sizes import require_bytes
 from radnet.scans.sources import RefusedError
 
 RUST_PANIC = "PanicException"
+ELEMENT_HEAD = 12
+"""Bytes of tag, type and length before encapsulated pixel data (always explicit, little endian)."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def stored_pixels(dataset: Dataset, rows: int, columns: int, plugin: str) -> NDA
         raise RefusedError("truncated", "The compressed pixel data is cut off")
     elif (size := _claimed_size(dataset.PixelData, syntax)) not in (None, (rows, columns)):
         raise RefusedError("unreadable", f"The compressed pixels claim the size {size}, the header {(rows, columns)}")
-    elif syntax in JPEG_SYNTAXES and not has_sound_jpeg_header(dataset.PixelData):
+    elif not _has_sound_header(dataset.PixelData, syntax):
         raise RefusedError("undecodable", "The header of the compressed pixels is damaged")
     with quiet_readers(), _refusals(syntax):
         stored = pixel_array(dataset, decoding_plugin=plugin)
@@ -119,7 +125,10 @@ def read_frames(path: Path, frames: Sequence[int]) -> Iterator[DicomSlice | Refu
         deflated = syntax == DeflatedExplicitVRLittleEndian
         require_bytes(bits // 8, path.stat().st_size, compressed=deflated)
     removed = removed_keywords(dataset)
-    left = list(frames)
+    unsound = _unsound_frames(path, len(headers), syntax)
+    sentence = "The header of a frame's compressed pixels is damaged"
+    yield from (RefusedError("undecodable", sentence) for number in frames if number in unsound)
+    left = [number for number in frames if number not in unsound]
     while left:
         header = headers[left[0]]
         decoded = iter_pixels(path, indices=tuple(left), decoding_plugin=header.plugin)
@@ -133,6 +142,28 @@ def read_frames(path: Path, frames: Sequence[int]) -> Iterator[DicomSlice | Refu
         except RefusedError as refused:  # the decoder stops at a damaged frame: begin anew behind it
             left.pop(0)
             yield refused
+
+
+def _unsound_frames(path: Path, count: int, syntax: UID) -> set[int]:
+    """Numbers of the frames that no decoder may be given, of the frames that can be found at all."""
+    unsound: set[int] = set()
+    if syntax not in JPEG_SYNTAXES and syntax not in JPEG_2000_SYNTAXES:
+        return unsound
+    with HonestFile(path) as file, quiet_readers():
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+        file.seek(ELEMENT_HEAD, os.SEEK_CUR)
+        tables = [dataset.get(name) for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
+        encoded = generate_frames(
+            file,  # type: ignore[arg-type]
+            number_of_frames=count,
+            extended_offsets=tuple(tables) if None not in tables else None,  # type: ignore[arg-type]
+        )
+        # where a frame cannot be found, the decoder finds none either, and says so
+        with suppress(ValueError, struct.error):
+            for number, stream in enumerate(encoded):
+                if not _has_sound_header(stream, syntax):
+                    unsound.add(number)
+    return unsound
 
 
 def _slice(dataset: Dataset, header: DicomHeader, stored: NDArray[Any], removed: tuple[str, ...]) -> DicomSlice:
@@ -174,6 +205,13 @@ def _claimed_size(stream: bytes, syntax: UID) -> tuple[int, int] | None:
     if syntax in JPEG_SYNTAXES:
         return jpeg_size(stream)
     return jpeg_2000_size(stream) if syntax in JPEG_2000_SYNTAXES else None
+
+
+def _has_sound_header(stream: bytes, syntax: UID) -> bool:
+    """Whether a decoder may be given compressed pixels; True where nothing is known of their header."""
+    if syntax in JPEG_SYNTAXES:
+        return has_sound_jpeg_header(stream)
+    return syntax not in JPEG_2000_SYNTAXES or has_sound_jpeg_2000_header(stream)
 
 
 def _is_complete(dataset: Dataset) -> bool:

@@ -1,5 +1,6 @@
 """Archives whose files are damaged: nothing hangs, nothing grows, and every file is read right or listed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import RLELossless
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from radnet.scans.archive import UnreadableSeries, read_series
 from radnet.scans.compressed import has_sound_jpeg_header
@@ -199,3 +200,31 @@ def test_a_jpeg_header_must_be_in_order(shared_data: Path) -> None:
         assert not has_sound_jpeg_header(stream[: at + 30])
         assert not has_sound_jpeg_header(stream[: at + 2] + b"\0" + stream[at + 2 :])
         assert not has_sound_jpeg_header(stream[: at + 5] + bytes([stream[at + 5] + 1]) + stream[at + 6 :])
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
+def test_a_damaged_frame_leaves_the_others_and_the_process(tmp_path: Path, syntax: UID) -> None:
+    stored = np.random.default_rng(0).integers(0, 2500, (3, 64, 64)).astype(np.int16)
+    path = write_frames(tmp_path / "a", stored, [frame_at(z) for z in range(3)], Rows=64, Columns=64)
+    dataset = pydicom.dcmread(path)
+    plugins = {JPEG2000Lossless: "pylibjpeg", JPEGLSLossless: "pyjpegls"}
+    dataset.compress(syntax, encoding_plugin=plugins[syntax])
+    dataset.save_as(path)
+    whole = bytearray(path.read_bytes())
+    start = b"\xff\x4f\xff\x51" if syntax == JPEG2000Lossless else b"\xff\xd8\xff"
+    second = whole.index(start, whole.index(start) + 1)
+    whole[second + 42 if syntax == JPEG2000Lossless else second + 4] = 166  # bits of a pixel; length of a segment
+    path.write_bytes(whole)
+    program = (
+        "from pathlib import Path; import sys; from tests.scans.archives import inventory_of;"
+        "from radnet.scans.archive import read_series;"
+        "reading = read_series(inventory_of(Path(sys.argv[1])).series[0]);"
+        "print([(reject.reason, reject.slices) for reject in reading.rejects]);"
+        "print(reading.scan.voxels[:, 0, :4].tolist())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rejects, voxels = done.stdout.splitlines()
+    assert rejects == "[('undecodable', 1)]"
+    assert json.loads(voxels) == (stored[[0, 2], 0, :4] - 1024).tolist()
