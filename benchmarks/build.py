@@ -1,6 +1,6 @@
 """Build of compressed DICOM against bare pydicom decoding of the same files on the same cores, in one run.
 
-    python benchmarks/build.py [--jobs 2] [--turns 2] [--series 8] [--slices 60]
+    python benchmarks/build.py [--jobs 2] [--turns 2] [--series 16] [--slices 60]
 
 One archive a transfer syntax, of series of 256 and 512 px made of real slices, large enough that what a build costs
 once counts as little as it does for a user: some tenths of a second, and the last series, beside which the other
@@ -37,7 +37,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--jobs", type=int, default=2, help="processes of both arms")
     parser.add_argument("--turns", type=int, default=2, help="turns of both arms; the median counts")
-    parser.add_argument("--series", type=int, default=8, help="series of each of the two sizes")
+    parser.add_argument("--series", type=int, default=16, help="series of each of the two sizes")
     parser.add_argument("--slices", type=int, default=60, help="slices a series")
     options = parser.parse_args()
     if options.quick:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -186,8 +187,14 @@ def write_atomically(path: Path, data: bytes | str, *, mode: int = 0o666) -> Non
         file.write(data.encode() if isinstance(data, str) else data)
 
 
+FLUSH_BYTES = 1 << 24
+"""Bytes after which a long file is sent on to the disk."""
+
+
 class HashingFile:
     """A new file whose SHA-256 is known when the last byte is written, without reading it again.
+
+    What is written goes to the disk meanwhile, in a thread, so that little is left for which `finish` must wait.
 
     Args:
         file: Opened for writing, empty.
@@ -195,10 +202,18 @@ class HashingFile:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest = file, hashlib.sha256()
+        self._thread = ThreadPoolExecutor(1, "flush")
+        self._flush: Future[None] | None = None
+        self._unflushed = 0
 
     def write(self, data: bytes) -> int:
         """Append some bytes."""
         self._digest.update(data)
+        self._unflushed += len(data)
+        if self._unflushed > FLUSH_BYTES and (self._flush is None or self._flush.done()):
+            self._wait()
+            self._unflushed = 0
+            self._flush = self._thread.submit(os.fsync, self._file.fileno())
         return self._file.write(data)
 
     def tell(self) -> int:
@@ -210,12 +225,21 @@ class HashingFile:
 
         Returns:
             The path, and the SHA-256 of what was written as 64 hex digits.
+
+        Raises:
+            OSError: Not all of it came to the disk.
         """
         self._file.flush()
+        self._wait()
         os.fsync(self._file.fileno())
-        self._file.close()
+        self.close()
         return Path(self._file.name), self._digest.hexdigest()
 
     def close(self) -> None:
         """Close a file that is not to be finished."""
+        self._thread.shutdown()
         self._file.close()
+
+    def _wait(self) -> None:
+        if self._flush is not None:
+            self._flush.result()

@@ -1,7 +1,6 @@
 """The pixels of one DICOM slice as Hounsfield units."""
 
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -154,12 +153,12 @@ def _unsound_frames(path: Path, count: int, syntax: UID) -> set[int]:
         file.seek(ELEMENT_HEAD, os.SEEK_CUR)
         tables = [dataset.get(name) for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
         encoded = generate_frames(
-            file,  # type: ignore[arg-type]
+            file,
             number_of_frames=count,
-            extended_offsets=tuple(tables) if None not in tables else None,  # type: ignore[arg-type]
+            extended_offsets=tuple(tables) if None not in tables else None,
         )
         # where a frame cannot be found, the decoder finds none either, and says so
-        with suppress(ValueError, struct.error):
+        with suppress(Exception):
             for number, stream in enumerate(encoded):
                 if not _has_sound_header(stream, syntax):
                     unsound.add(number)

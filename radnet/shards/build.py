@@ -27,8 +27,9 @@ from radnet.shards.workplace import Workplace, workplace
 
 __all__ = ["BuildReport", "BuildSettings", "NothingToBuildError", "build_shards", "choose_series", "summary_of_rejects"]
 
-TASKS_AHEAD = 8
-"""So many tasks a job are encoded and wait in the spool at most."""
+TASKS_AHEAD = 32
+"""So many tasks a job are encoded and wait in the spool at most; at the end of each such portion some jobs wait for the
+last one."""
 TASK_SLICES, TASK_SERIES = 32, 64
 """Short series, or pictures, go to a worker together, until they have so many slices; few, or the last task keeps one
 worker busy while the others have nothing left to do."""
