@@ -8,11 +8,14 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from radnet.pretrain.run import pretrain
 from radnet.scans.keys import KeyedHash
 from radnet.scans.phantom import write_phantom_archive
 from radnet.shards import ShardSet
 from radnet.shards.build import BuildSettings, build_shards
+from tests.pretrain.runs_for_tests import tiny
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -44,3 +47,14 @@ def phantom_set(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     settings = BuildSettings(split_fractions=(0.5, 0.2, 0.3))
     build_shards(root / "archive", root / "set", KeyedHash(b"a secret for tests only"), settings)
     return ShardSet.open(root / "set")
+
+
+@pytest.fixture(scope="session")
+def whole_run(phantom_set: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of SimCLR that nothing disturbed."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # see tests/pretrain/conftest.py
+    try:
+        return pretrain(tiny("simclr", phantom_set, tmp_path_factory.mktemp("whole") / "run"))
+    finally:
+        torch.set_num_threads(threads)

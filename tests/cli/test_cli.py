@@ -285,11 +285,9 @@ def test_neither_secret_nor_paths_go_into_a_set(
 
 
 def test_export_replaces_an_export_and_nothing_else(
-    phantom_set: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    given = ["experiment=demo", "epochs=1", "batch_size=64", "workers=0", "method.views.size=32", "device=cpu"]
-    assert _call(capsys, "pretrain", f"data={phantom_set.path}", f"out={run}", *given)[0] == 0
+    run = whole_run
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "precious").write_text("x")
     for target in (tmp_path / "other", run):

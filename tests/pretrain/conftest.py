@@ -4,22 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from radnet.pretrain.run import pretrain
-from radnet.shards import ShardSet
-from tests.pretrain.runs_for_tests import Launcher, tiny
+from tests.pretrain.runs_for_tests import Launcher
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Bit-identical sums need one thread count, and two test processes share two cores."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def whole_run(phantom_set: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of SimCLR that nothing disturbed."""
-    torch.set_num_threads(1)
-    return pretrain(tiny("simclr", phantom_set, tmp_path_factory.mktemp("whole") / "run"))
 
 
 @pytest.fixture
