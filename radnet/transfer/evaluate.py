@@ -16,8 +16,13 @@ from radnet.transfer.cells import Cell, Column, EvaluationSettings, compute_cell
 from radnet.transfer.metrics import METRICS
 from radnet.transfer.outcomes import Outcome
 from radnet.transfer.protocols import Protocol
-from radnet.transfer.statistics import Statistic, mean_of_units, paired_difference, paired_p_value
-from radnet.transfer.statistics.comparisons import smallest_detectable
+from radnet.transfer.statistics import (
+    Statistic,
+    mean_of_units,
+    paired_difference,
+    paired_p_value,
+    smallest_detectable,
+)
 from radnet.transfer.tasks import Task, task_items
 
 TEST = "randomisation of patients"

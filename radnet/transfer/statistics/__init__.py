@@ -1,6 +1,6 @@
 """Everything that turns predictions into statements: intervals, differences, corrections, power, and convergence.
 
-`radnet.transfer.statistics.comparisons` builds on the metrics, which build on this package: import it by its name.
+Holm's correction of a family of comparisons is made where the whole family is known: `radnet.leaderboard.comparisons`.
 """
 
 from radnet.transfer.statistics.bootstrap import (
@@ -17,6 +17,7 @@ from radnet.transfer.statistics.bootstrap import (
     seed_patient_bootstrap,
 )
 from radnet.transfer.statistics.convergence import flat_since, within_reach
+from radnet.transfer.statistics.power import smallest_detectable
 from radnet.transfer.statistics.seeds import SeedsAndPatients, nested_bootstrap
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "patient_draws",
     "percentile_interval",
     "seed_patient_bootstrap",
+    "smallest_detectable",
     "within_reach",
 ]

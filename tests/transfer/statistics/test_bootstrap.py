@@ -12,6 +12,7 @@ from radnet.transfer.statistics import (
     bootstrap_values,
     expanded_tail,
     holm,
+    mean_of_units,
     paired_difference,
     paired_p_value,
     patient_bootstrap,
@@ -262,3 +263,12 @@ def test_two_thousand_resamples_of_five_thousand_slices_are_quick(name: str) -> 
     started_s = time.process_time()
     patient_bootstrap(METRICS[name].statistic(target, score), owner, seed=0)
     assert time.process_time() - started_s < 3, "about 0.3 s on one idle core; a loaded machine is allowed ten times"
+
+
+def test_the_mean_over_volumes_leaves_out_those_without_a_value() -> None:
+    dice = np.array([0.5, 0.9, np.nan, 0.7])
+    statistic = mean_of_units(dice)
+    assert statistic(np.array([[1.0, 1, 1, 1], [0, 2, 5, 1], [0, 0, 3, 0]])) == pytest.approx(
+        [0.7, 2.5 / 3, np.nan], nan_ok=True
+    )
+    assert patient_bootstrap(statistic, np.arange(4), resamples=200, seed=0).value == pytest.approx(0.7)

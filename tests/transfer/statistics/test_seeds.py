@@ -35,8 +35,10 @@ def trainings(rng: np.random.Generator, spread: dict[str, float], outer: int, in
         ({"patient": 1, "pretraining": 0, "finetuning": 0, "meeting": 1}, 3, 2),
         ({"patient": 0.5, "pretraining": 1, "finetuning": 0.5, "meeting": 0.5}, 5, 2),
         ({"patient": 1, "pretraining": 0, "finetuning": 0.3, "meeting": 0.3}, 1, 5),
+        ({"patient": 0.5, "pretraining": 1, "finetuning": 0, "meeting": 0.5}, 3, 1),
+        ({"patient": 1, "pretraining": 0.3, "finetuning": 0, "meeting": 0.3}, 3, 1),
     ],
-    ids=["patients dominate", "seeds dominate", "one pretraining"],
+    ids=["patients dominate", "seeds dominate", "one pretraining", "three seeds dominate", "three seeds and patients"],
 )
 def test_interval_covers_the_truth_as_often_as_it_says(spread: dict[str, float], outer: int, inner: int) -> None:
     rng, sets, covered = np.random.default_rng(50), 600, 0
