@@ -22,8 +22,8 @@ from radnet.errors import UsageError
 from radnet.transfer.contract import FeatureProtocol, FeatureSplit, ProtocolResult, check_inputs, missing_classes
 from radnet.transfer.splits import Features, blocks
 
-BASE_VALUES = 1 << 23
-"""Values of training features that are searched at once: 32 MiB, so that sets larger than memory can be searched."""
+BASE_VALUES = 1 << 22
+"""Values of training features that are searched at once: 16 MiB, so that sets larger than memory can be searched."""
 QUERY_VALUES = 1 << 21
 VOTE_VALUES = 1 << 22
 """Votes (items x neighbours x classes) that are counted at once for several labels an item."""
