@@ -5,7 +5,6 @@ Shape legend: B batch, C channels, H height, W width, D features.
 
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 
@@ -18,6 +17,8 @@ def require_architecture(name: str) -> None:
     Raises:
         UsageError: With the closest known names.
     """
+    import timm  # takes seconds, and whoever only looks at finished cells has no use for it
+
     if not timm.is_model(name.split(".")[0]):
         raise UsageError(
             "Unknown backbone",
@@ -45,6 +46,8 @@ def create_backbone(
     Raises:
         UsageError: timm knows no such model or does not take an argument.
     """
+    import timm
+
     require_architecture(architecture)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:

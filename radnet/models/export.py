@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from timm.models import save_for_hf
 from torch import nn
 
 from radnet.errors import RadnetError
@@ -56,6 +54,8 @@ def export_backbone(
         UsageError: `out` exists, or is to be replaced and is no export of radnet.
         RadnetError: The reloaded model differs, or the place cannot be written to.
     """
+    from timm.models import save_for_hf  # see `radnet.models.backbone`
+
     channels = len(view.mean)
     require_export_or_nothing(out, overwrite=overwrite)
     with new_directory(out, overwrite=overwrite) as partial:
@@ -102,6 +102,8 @@ def export_backbone(
 
 @torch.no_grad()
 def _prove(backbone: nn.Module, directory: Path, channels: int, size: int) -> None:
+    import timm
+
     reloaded = timm.create_model(f"local-dir:{directory}", pretrained=True)
     own, other = backbone.state_dict(), reloaded.state_dict()
     if own.keys() != other.keys():

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import timm
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from torch import nn
@@ -139,6 +138,13 @@ def _loaded(
     )
 
 
+def _create(source: str, *, pretrained: bool = True, **arguments: Any) -> nn.Module:
+    import timm  # see `radnet.models.backbone`
+
+    model: nn.Module = timm.create_model(source, pretrained=pretrained, **arguments)
+    return model
+
+
 def _from_run(name: ModelName, size: int | None) -> LoadedModel:
     return _from_export(name, Path(name.value) / RUN_EXPORT, size)
 
@@ -162,7 +168,7 @@ def _from_export(name: ModelName, directory: Path, size: int | None) -> LoadedMo
     config = read_config(directory)
     arguments = _img_size(config.get("pretrained_cfg", {}).get("fixed_input_size", False), size)
     try:
-        backbone: nn.Module = timm.create_model(f"local-dir:{directory}", pretrained=True, num_classes=0, **arguments)
+        backbone = _create(f"local-dir:{directory}", num_classes=0, **arguments)
     except (RuntimeError, KeyError, ValueError, OSError) as error:
         raise RadnetError(
             f"timm cannot load this export: {error}", file=directory, fix="Export the run again"
@@ -197,7 +203,7 @@ def _from_hub(name: ModelName, size: int | None) -> LoadedModel:
         with hub_or_cache():
             config = read_config(Path(hf_hub_download(name.value, CONFIG)).parent)
             arguments = _img_size(config.get("pretrained_cfg", {}).get("fixed_input_size", False), size)
-            backbone: nn.Module = timm.create_model(str(name), pretrained=True, num_classes=0, **arguments)
+            backbone = _create(str(name), num_classes=0, **arguments)
     except RepositoryNotFoundError as error:
         raise UsageError("There is no such model on the hub", seen=str(name), fix="Check ORG/NAME") from error
     except (OSError, HfHubHTTPError) as error:
@@ -219,19 +225,21 @@ def _imagenet(name: ModelName, size: int | None) -> LoadedModel:
                 file=directory,
                 fix=f"Put timm's config.json and model.safetensors of {name.value} there",
             )
-        model: nn.Module = timm.create_model(f"local-dir:{directory}", pretrained=True, num_classes=0, **arguments)
+        model = _create(f"local-dir:{directory}", num_classes=0, **arguments)
         return _with_imagenet_cfg(name, model, f"ImageNet weights from ${WEIGHTS_VARIABLE}")
-    whole: nn.Module = timm.create_model(name.value, pretrained=False)
+    whole = _create(name.value, pretrained=False)
     state = packaged_state(name.value, whole)
     if state is not None:
         whole.load_state_dict(state, strict=True)
         whole.reset_classifier(0)  # type: ignore[operator]
         return _with_imagenet_cfg(name, whole, "ImageNet-1k, supervised (packaged weights)")
+    import timm
+
     if not timm.list_models(name.value.split(".")[0] + "*", pretrained=True):
         raise UsageError("timm has no pretrained weights for this architecture", seen=str(name), fix="Take another one")
     try:
         with hub_or_cache():
-            model = timm.create_model(name.value, pretrained=True, num_classes=0, **arguments)
+            model = _create(name.value, num_classes=0, **arguments)
     except (OSError, HfHubHTTPError) as error:
         raise _unavailable(name, error) from error
     return _with_imagenet_cfg(name, model, f"timm {model.pretrained_cfg.get('tag', '')}".strip())  # type: ignore[operator, union-attr]
@@ -256,6 +264,8 @@ def _unavailable(name: ModelName, error: Exception) -> WeightsUnavailableError:
 def _size_arguments(architecture: str, size: int | None) -> dict[str, Any]:
     """`img_size` for architectures that take one size only (plain ViTs); nothing for the others."""
     require_architecture(architecture)
+    import timm
+
     settings = timm.models.get_pretrained_cfg(architecture)
     return _img_size(bool(settings is not None and settings.fixed_input_size), size)
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 
 from radnet.errors import RadnetError
@@ -54,6 +53,8 @@ def require_same_features(export: Path, published: str) -> int:
 @torch.inference_mode()
 def _features(source: str, channels: int, size: int, features_only: bool) -> list[torch.Tensor] | None:
     """Features of two fixed pictures; None when timm has no feature maps for this architecture."""
+    import timm  # see `radnet.models.backbone`
+
     arguments: dict[str, Any] = {"features_only": True} if features_only else {"num_classes": 0}
     try:
         model = timm.create_model(source, pretrained=True, in_chans=channels, **arguments).eval()

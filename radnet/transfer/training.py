@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
 from torch import nn
 
 from radnet.errors import RadnetError, UsageError
@@ -96,6 +95,8 @@ def parameter_groups(model: Classifier, recipe: Recipe) -> list[dict[str, Any]]:
     timm's groups carry the factor as `lr_scale`, which no optimizer or scheduler of torch reads; here it becomes the
     group's learning rate, and schedules multiply that.
     """
+    from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]  # see `radnet.models.backbone`
+
     groups: list[dict[str, Any]] = []
     if recipe.trainable == "all":
         names = getattr(model.backbone, "no_weight_decay", None)

@@ -12,7 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -86,7 +85,7 @@ def _passes(cell: PlannedCell, counts: Mapping[str, int], shared: set[tuple[obje
         tries = len(rates) if isinstance(rates, list) else 1
         return round(tries * epochs * (BACKWARD * train * cell.fraction + val) + test)
     window = str(sorted(cell.task.window.items()))
-    weights = (cell.arm, cell.model, cell.seed if cell.depends_on_seed else 0, cell.set_name, cell.task.size, window)
+    weights = (cell.arm, cell.model, cell.weights_seed, cell.set_name, cell.task.size, window)
     passes = 0
     changed = set() if cell.condition is None else set(cell.condition.on.split(" and "))
     needs: list[tuple[tuple[object, ...], int]] = [(weights, train + val + test)]
@@ -127,6 +126,8 @@ def architecture_of(model: str | None) -> str | None:
 @lru_cache(maxsize=64)
 def gflops_an_image(architecture: str, size: int) -> float | None:
     """Billions of operations of a forward pass of one picture, None when timm does not take the size."""
+    import timm  # see `radnet.models.backbone`
+
     try:
         with torch.device("meta"):
             fixed = timm.models.get_pretrained_cfg(architecture)

@@ -65,12 +65,12 @@ class PlannedCell:
     @property
     def group(self) -> tuple[str, ...]:
         """Cells of one group use the same features, so they run one after another."""
-        return (self.set_name, self.arm, str(self.seed if self.depends_on_seed else 0), self.task.name)
+        return (self.set_name, self.arm, str(self.weights_seed), self.task.name)
 
     @property
-    def depends_on_seed(self) -> bool:
-        """Whether the weights depend on the seed."""
-        return bool(self.model) and str(self.model).startswith("random:")
+    def weights_seed(self) -> int:
+        """Seed of the weights; 0 where they do not depend on one."""
+        return self.seed if str(self.model).startswith("random:") else 0
 
     @property
     def column(self) -> str:

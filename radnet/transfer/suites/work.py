@@ -16,7 +16,8 @@ from radnet.errors import RadnetError, UsageError
 from radnet.files import write_atomically
 from radnet.locks import lock_if_free, waiting_lock
 from radnet.models import LoadedModel, ModelName, WeightsUnavailableError, load_model
-from radnet.records import ResultRecord, record_path, write_record
+from radnet.models.fingerprint import fingerprint
+from radnet.records import ModelCard, ResultRecord, record_path, write_record
 from radnet.shards import ShardSet
 from radnet.transfer.cells import (
     Cell,
@@ -123,8 +124,33 @@ class Bench:
                 f"The arm {planned.arm!r} has no model",
                 fix=f"Give one: suite.models.{planned.arm}=run:DIRECTORY, local-dir:DIRECTORY or the like",
             )
-        model = _loaded(planned.model, planned.seed if planned.depends_on_seed else 0, planned.task.size)
+        model = _loaded(planned.model, planned.weights_seed, planned.task.size)
         return model if planned.side is None else replace(model, arm=planned.side)
+
+    def card(self, planned: PlannedCell) -> ModelCard:
+        """The model of a cell as its record names it; weights that were looked at before are not loaded for it.
+
+        Raises:
+            UsageError: As `model`.
+            WeightsUnavailableError: As `model`.
+        """
+        kept = self._kept_card(planned)
+        if kept is None:
+            return model_card(self.model(planned))
+        if not kept.is_file():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            model = model_card(_loaded(str(planned.model), planned.weights_seed, planned.task.size))
+            write_atomically(kept, model.model_dump_json())
+        card = ModelCard.model_validate_json(kept.read_text())
+        return card if planned.side is None else card.model_copy(update={"arm": planned.side})
+
+    def _kept_card(self, planned: PlannedCell) -> Path | None:
+        """Where the card of a model is kept; None when only loading tells whether it is still the same."""
+        if planned.model is None:
+            return None
+        name = ModelName.parse(planned.model)
+        said = fingerprint(name, seed=planned.weights_seed, size=planned.task.size)
+        return None if said is None else self.settings.cache / "models" / f"{said}.json"
 
     def add_differences(self, record: ResultRecord) -> None:
         """Write the differences of a record into the one on the disk, which another suite may have changed."""
@@ -187,13 +213,13 @@ def one_cell(planned: PlannedCell, bench: Bench) -> Done | None:
     try:
         column = bench.column(planned)
         try:
-            model = bench.model(planned)
+            card = bench.card(planned)
         except WeightsUnavailableError as error:
             record = unavailable(ModelName.parse(str(planned.model)), column, error)
             if not record_path(bench.place.results, record.cell).exists():
                 write_record(record, bench.place.results)
             return done("unavailable", record.cell, str(error))
-        cell = column.identity(model_card(model))["cell"]
+        cell = column.identity(card)["cell"]
         if known_record_of(cell, column) is not None:
             return done("there already", cell)
         with lock_if_free(bench.place.locks / f"{cell}.lock") as mine:
@@ -201,6 +227,7 @@ def one_cell(planned: PlannedCell, bench: Bench) -> Done | None:
                 return None
             if known_record_of(cell, column) is not None:  # another process may have finished it meanwhile
                 return done("there already", cell)
+            model = bench.model(planned)
             computed = compute_cell(model.name, column, model, quiet=True)
             write_record(computed.record, bench.place.results)
         return done("computed", cell, score_of(computed.record))

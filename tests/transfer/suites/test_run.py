@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,8 @@ def test_again_nothing_is_computed_and_nothing_written(
 
     monkeypatch.setattr(work_module, "compute_cell", never)
     monkeypatch.setattr(feature_module, "_extract", never)
+    monkeypatch.setattr(work_module, "load_model", never)  # nor is any model made
+    work_module._loaded.cache_clear()
     done = run_benchmark(benchmark_of(undisturbed, phantom_set), [])
     assert {entry.status for entry in done.values()} == {"there already"}
     assert {file: file.stat().st_mtime_ns for file in before} == before
@@ -188,3 +192,9 @@ def test_the_time_left_follows_the_pace(phantom_set: ShardSet, tmp_path: Path, m
     now += 30
     progress(Done(plan[1].key, "computed", 30.0, "x", ""))
     assert progress.left_s() == pytest.approx(30 * (len(plan) - 2))
+
+
+def test_a_look_at_a_finished_suite_does_not_import_timm() -> None:
+    """Which takes several seconds, as long as all the rest."""
+    code = "import sys, radnet.cli.benchmark; sys.exit('timm' in sys.modules or 'torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
