@@ -4,11 +4,14 @@ Shape legend: N items, L layers, C channels, H height, W width, T tokens.
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
+from radnet.models.inference import for_inference
 
 OUTPUT = "output"
 """Name of the last layer: the features that the backbone gives."""
@@ -43,22 +46,52 @@ def layer_activations(
         architecture.
     """
     found: dict[str, list[NDArray[np.float32]]] = {}
-    intermediates = getattr(backbone, "forward_intermediates", None)
+    network: _Network | None = None
     for pictures in batches:
-        stages: list[torch.Tensor] = []
-        if intermediates is not None:
-            try:
-                stages = intermediates(pictures, intermediates_only=True)
-            except (NotImplementedError, AssertionError, TypeError):
-                intermediates = None
+        network = network or _Network(for_inference(backbone, pictures))
+        stages, output = network(pictures.to(memory_format=torch.channels_last))
         for number in evenly(len(stages)) if stages else []:
-            name = f"stage {number + 1}"
-            found.setdefault(name, []).append(_pooled(stages[number]))
-        found.setdefault(OUTPUT, []).append(backbone(pictures).float().cpu().numpy())
+            found.setdefault(f"stage {number + 1}", []).append(_pooled(stages[number]))
+        found.setdefault(OUTPUT, []).append(output.float().cpu().numpy())
         if on_batch is not None:
             on_batch(len(pictures))
     names = [name for name in found if name != OUTPUT] + [OUTPUT]
     return {name: np.concatenate(found[name]) for name in names if name in found}
+
+
+class _Network:
+    """A backbone that gives its stages with its output, in one pass where that is the same."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        self._backbone: Any = backbone
+        self._intermediates = getattr(backbone, "forward_intermediates", None)
+        self._one_pass: bool | None = None  # unknown before the first batch
+
+    def __call__(self, pictures: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Every stage (none where timm has no intermediates of the architecture) and the output."""
+        last, stages = None, list[torch.Tensor]()
+        if self._intermediates is not None:
+            try:
+                last, stages = self._intermediates(pictures)
+            except (NotImplementedError, AssertionError, TypeError):
+                self._intermediates = None
+        if self._one_pass and last is not None:
+            return stages, self._backbone.forward_head(last)
+        output = self._backbone(pictures)
+        if self._one_pass is None:
+            self._one_pass = last is not None and self._gives(output, last)
+        return stages, output
+
+    def _gives(self, output: torch.Tensor, last: torch.Tensor) -> bool:
+        """Whether the head makes the output of the last feature map."""
+        head = getattr(self._backbone, "forward_head", None)
+        if head is None:
+            return False
+        try:
+            made = head(last)
+        except (RuntimeError, TypeError, ValueError):
+            return False
+        return made.shape == output.shape and torch.allclose(made, output, rtol=1e-4, atol=1e-5)
 
 
 def _pooled(activation: torch.Tensor) -> NDArray[np.float32]:

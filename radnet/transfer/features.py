@@ -187,6 +187,8 @@ def _extract(
     seed: int,
 ) -> None:
     """Extract into `out`, going on where a killed process stopped."""
+    from radnet.models.inference import for_inference  # see `radnet.models.backbone`
+
     shards.prepare_for_workers()
     try:
         dimensions = embedding_size(model.backbone.cpu(), model.in_chans, view.size)
@@ -196,7 +198,8 @@ def _extract(
             seen=f"{view.size} px",
             fix=f"Set task.size to what {model.architecture} takes",
         ) from error
-    backbone = model.backbone.to(device).eval()
+    example = torch.randn(2, model.in_chans, view.size, view.size, generator=torch.Generator().manual_seed(0))
+    backbone = for_inference(model.backbone.to(device).eval(), example.to(device))
     with PartialMatrix(out, (len(rows), dimensions), batch_size) as stored:
         if stored.done:
             say(f"features of {model.name}: going on after {stored.done} of {len(rows)}")
@@ -214,5 +217,6 @@ def _extract(
             for pictures in batches:
                 if isinstance(pictures, RadnetError):
                     raise pictures
-                stored.append(backbone(pictures.to(device)).float().cpu().numpy())
+                pictures = pictures.to(device, memory_format=torch.channels_last)
+                stored.append(backbone(pictures).float().cpu().numpy())
                 meter.advance(len(pictures))
