@@ -88,30 +88,39 @@ def _failures_as_items(batches: Iterator[Batch]) -> Iterator[Batch | _Failure]:
         yield _Failure(error)
 
 
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+"""What a job gets before its end."""
+
+
 def start_worker(_: int) -> None:
     """One thread for every library in a loader worker, because the workers are the parallelism; no end by signals.
 
     A job that ends is told so with a signal to all of its processes. What happens then is for the main process to
     decide, which may still want a batch; workers end with it.
     """
-    for number in (signal.SIGTERM, signal.SIGUSR1):
+    for number in ENDING_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
     cv2.setNumThreads(1)
     codec.use_one_thread()
     torch.set_num_threads(1)
 
 
 @contextmanager
-def no_opencv_threads() -> Iterator[None]:
-    """Within the block this process has no threads of OpenCV, so that none are missing in what is forked from it.
+def starting_workers() -> Iterator[None]:
+    """The block in which loader workers are forked from this process.
 
-    A forked process remembers the threads of its parent without having them, and waits for ever when it ends them.
+    It has no threads of OpenCV meanwhile: a forked process remembers the threads of its parent without having them, and
+    waits for ever when it ends them. Signals that end a job wait: a worker is not to get one before `start_worker` has
+    told it to live on.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         cv2.setNumThreads(threads)
 
 
@@ -242,7 +251,7 @@ class Stream(IterableDataset[Batch]):
             pin_memory=self._pin_memory,
             prefetch_factor=self._prefetch if self._workers else None,
         )
-        with no_opencv_threads():
+        with starting_workers():
             return iter(loader)
 
     def _slots(self) -> SlotPool | None:

@@ -24,7 +24,7 @@ from radnet.hashing import settings_hash
 from radnet.locks import waiting_lock
 from radnet.models import LoadedModel, embedding_size
 from radnet.shards import ShardSet
-from radnet.shards.streams import no_opencv_threads, start_worker
+from radnet.shards.streams import start_worker, starting_workers
 from radnet.transfer.changed_set import ChangedSet
 from radnet.transfer.partial_matrix import PartialMatrix
 from radnet.views import EvaluationView
@@ -210,7 +210,7 @@ def _extract(
             worker_init_fn=start_worker,
             collate_fn=_stack,
         )
-        with no_opencv_threads():
+        with starting_workers():
             batches = iter(loader)
         with progress(f"features of {model.name}", len(rows)) as meter:
             meter.done = stored.done

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from radnet.errors import RadnetError, UsageError
-from radnet.shards.streams import no_opencv_threads, start_worker
+from radnet.shards.streams import start_worker, starting_workers
 from radnet.transfer.splits import SliceSplit
 from radnet.views.geometry import random_crop, resize
 
@@ -116,7 +116,7 @@ def _batches(
     loader = DataLoader(
         pictures, batch_sampler=parts, num_workers=workers, worker_init_fn=start_worker, collate_fn=_stack
     )
-    with no_opencv_threads():
+    with starting_workers():
         batches = iter(loader)
     for batch in batches:
         if isinstance(batch, RadnetError):

@@ -24,10 +24,10 @@ def _runs_a_batch(backbone: nn.Module, pictures: torch.Tensor) -> int:
     return counts[1] - counts[0]
 
 
-@pytest.mark.parametrize("name", ["resnet10t", "tf_efficientnet_lite0", "convnext_atto", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224"])
 @torch.inference_mode()
 def test_stages_and_output_are_timm_s(name: str) -> None:
-    arguments = {"img_size": SIZE} if name.startswith("vit") else {}
+    arguments = {"img_size": SIZE, "depth": 3} if name.startswith("vit") else {}
     backbone = create_backbone(name, seed=0, **arguments).eval()
     pictures = torch.randn(6, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     stages = backbone.forward_intermediates(pictures, intermediates_only=True)  # type: ignore[operator]

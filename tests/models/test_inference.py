@@ -10,10 +10,7 @@ from radnet.models.inference import for_inference
 NORMS = {
     "resnet10t": True,
     "tf_efficientnet_lite0": True,
-    "mobilenetv3_small_050": True,
     "resnetv2_50d": True,  # norms before the convolutions: some of them follow one
-    "densenet121": True,  # what a convolution gives is used by all that come later
-    "convnext_atto": False,
     "vit_tiny_patch16_224": False,
 }
 

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from radnet.errors import RadnetError, UsageError
 from radnet.shards import Batch, BatchOrder, ShardSet, Stream
+from radnet.shards.streams import start_worker, starting_workers
 from radnet.views import SimclrViews
 from tests.shards.views_for_tests import Failing, PixelsAndChance
 
@@ -242,7 +244,7 @@ def test_workers_that_start_from_nothing(built: Path, shards: ShardSet, referenc
 def test_workers_outlive_the_signals_that_a_job_gets_before_its_end(shards: ShardSet, reference: list[Batch]) -> None:
     stream = stream_of(shards, workers=2)
     batches = iter(stream)
-    found = [next(batches)]
+    found = [next(batches)]  # one worker has begun, the other one perhaps not yet
     for worker in multiprocessing.active_children():
         for number in (signal.SIGTERM, signal.SIGUSR1):
             os.kill(worker.pid or 0, number)
@@ -251,6 +253,20 @@ def test_workers_outlive_the_signals_that_a_job_gets_before_its_end(shards: Shar
     stream.close()
     assert same(found, reference[: len(stream)])
     assert not multiprocessing.active_children()
+
+
+def test_a_signal_that_comes_before_a_worker_has_begun_does_not_end_it() -> None:
+    def slow(number: int) -> None:
+        time.sleep(0.3)
+        start_worker(number)
+
+    loader = DataLoader(list(range(8)), num_workers=2, worker_init_fn=slow, multiprocessing_context="fork")
+    with starting_workers():
+        numbers = iter(loader)
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid or 0, signal.SIGTERM)
+    assert sorted(int(number) for number in numbers) == list(range(8))
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGTERM, signal.SIGUSR1}
 
 
 FORKING = """

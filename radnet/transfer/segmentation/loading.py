@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from radnet.errors import RadnetError
-from radnet.shards.streams import no_opencv_threads, start_worker
+from radnet.shards.streams import start_worker, starting_workers
 from radnet.transfer.segmentation.grid import to_view
 from radnet.transfer.segmentation.volumes import VolumeSplit
 
@@ -94,7 +94,7 @@ def batches(
         worker_init_fn=start_worker,
         collate_fn=_stack,
     )
-    with no_opencv_threads():
+    with starting_workers():
         stream = iter(loader)
     done = 0
     for item in stream:
