@@ -6,8 +6,8 @@ Synthetic patients are split by patient; each method of configs/experiment/*_dem
 the train patients with several seeds, and frozen features are scored on test patients whom neither pretraining nor
 the probes have seen. The other arm is the same backbone, of the same seeds, exported before its first step: same
 architecture, same initial weights, same views, same path. Each arm counts with the better of its kNN and its linear
-probe, as they are in configs/protocol/. An interval
-resamples patients and seeds (`radnet.transfer.statistics.seed_patient_bootstrap`).
+probe, as they are in configs/protocol/. An interval resamples patients and seeds
+(`radnet.transfer.statistics.seed_patient_bootstrap`).
 
 The bar stands on the hardest task. Which one that is follows from the random weights alone, for each backbone: of the
 tasks with at least LEAST_PATIENTS test patients on which random weights are told from chance (the lower end of their

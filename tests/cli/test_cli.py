@@ -287,16 +287,15 @@ def test_neither_secret_nor_paths_go_into_a_set(
 def test_export_replaces_an_export_and_nothing_else(
     whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = whole_run
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "precious").write_text("x")
-    for target in (tmp_path / "other", run):
-        assert _call(capsys, "export", run, target, "--overwrite")[0] == 2
+    for target in (tmp_path / "other", whole_run):
+        assert _call(capsys, "export", whole_run, target, "--overwrite")[0] == 2
     assert (tmp_path / "other" / "precious").exists()
-    assert (run / "checkpoints").is_dir()
-    assert _call(capsys, "export", run, tmp_path / "export")[0] == 0
-    assert _call(capsys, "export", run, tmp_path / "export")[0] == 2
-    assert _call(capsys, "export", run, tmp_path / "export", "--overwrite")[0] == 0
+    assert (whole_run / "checkpoints").is_dir()
+    assert _call(capsys, "export", whole_run, tmp_path / "export")[0] == 0
+    assert _call(capsys, "export", whole_run, tmp_path / "export")[0] == 2
+    assert _call(capsys, "export", whole_run, tmp_path / "export", "--overwrite")[0] == 0
 
 
 def test_the_secret_does_not_lie_beside_the_scans(
