@@ -1,6 +1,7 @@
 """Whose directory this is: a new run's, or that of a run with the same settings that goes on."""
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from radnet.configs import validated
 from radnet.console import say
 from radnet.errors import UsageError
 from radnet.files import write_atomically
+from radnet.locks import waiting_lock
 from radnet.models import Provenance
 from radnet.models.load import RUN_EXPORT
 from radnet.pretrain.processes import Processes
@@ -16,6 +18,9 @@ from radnet.pretrain.settings import PretrainSettings
 from radnet.pretrain.stopping import STOPPED
 
 SETTINGS = "settings.json"
+LOCK = ".lock"
+PATIENCE_S = 60.0
+"""Processes that a killed torchrun or a stopped job left behind have so long to save and go."""
 FORMAT = 2
 FIXED = (
     "method.name",
@@ -31,7 +36,7 @@ FIXED = (
 """What can never change within a run: tensors would not fit, or steps would mean something else."""
 
 
-def claim(out: Path, settings: PretrainSettings, origin: Provenance, processes: Processes) -> bool:
+def claim(out: Path, settings: PretrainSettings, origin: Provenance, processes: Processes, closing: ExitStack) -> bool:
     """Make the run directory, or check that it belongs to a run with the same settings. Rank 0 decides.
 
     Args:
@@ -39,16 +44,24 @@ def claim(out: Path, settings: PretrainSettings, origin: Provenance, processes: 
         settings: What is asked for now, the method's settings resolved.
         origin: What an export says before the first step: content hashes of the data and of the initial weights.
         processes: This process's place.
+        closing: The directory belongs to these processes alone until it closes.
 
     Returns:
         Whether the run is finished.
 
     Raises:
-        UsageError: The directory holds something else, or a run that differs in more than `allow_changes` allows.
+        UsageError: The directory holds something else, or a run that differs in more than `allow_changes` allows, or
+            other processes are at this run.
     """
     weights = origin.initial_weights.get("weights_sha256")
     mine = {"settings": settings.sha256(), "data": list(origin.data.values()), "weights": weights}
-    heard = processes.rank_0_decides(lambda: {**mine, "finished": _decide(out, settings, origin)})
+
+    def decide() -> dict[str, Any]:
+        _refuse_what_is_no_run(out)
+        closing.enter_context(waiting_lock(out / LOCK, "this run", patience_s=PATIENCE_S))
+        return {**mine, "finished": _decide(out, settings, origin)}
+
+    heard = processes.rank_0_decides(decide)
     if {name: heard[name] for name in mine} != mine:
         raise UsageError(
             f"Rank {processes.rank} has other settings, other data or other initial weights than rank 0",
@@ -56,6 +69,13 @@ def claim(out: Path, settings: PretrainSettings, origin: Provenance, processes: 
             fix="Start all processes with the same command, and give every node the same files",
         )
     return bool(heard["finished"])
+
+
+def _refuse_what_is_no_run(out: Path) -> None:
+    if (out / SETTINGS).is_file() or not out.exists():
+        return
+    if not out.is_dir() or any(path.name != LOCK for path in out.iterdir()):
+        raise UsageError("The output exists and is no run", file=out, fix="Give another out=…")
 
 
 def _decide(out: Path, settings: PretrainSettings, origin: Provenance) -> bool:
@@ -67,8 +87,6 @@ def _decide(out: Path, settings: PretrainSettings, origin: Provenance) -> bool:
         "changes": [],
     }
     if not known.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError("The output exists and is no run", file=out, fix="Give another out=…")
         _write(known, fresh)
         return False
     stored = read_settings(out)

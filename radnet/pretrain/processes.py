@@ -25,11 +25,13 @@ class Processes:
         rank: Number of this process, 0…world_size-1.
         world_size: Number of processes.
         device: Where this process computes.
+        launcher: Process number of the torchrun that started this one, None where none did.
     """
 
     rank: int
     world_size: int
     device: torch.device
+    launcher: int | None = None
 
     @property
     def is_main(self) -> bool:
@@ -136,13 +138,14 @@ def join_processes(device: str, timeout_minutes: float = 30.0) -> Iterator[Proce
         )
     cuda = torch.cuda.is_available() and device != "cpu"
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    launcher = os.getppid() if distributed.is_torchelastic_launched() else None
     local = torch.device("cpu")
     if cuda:
         local = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(local)
         torch.backends.cudnn.benchmark = True  # every batch has the same shape
     if world_size == 1:
-        yield Processes(0, 1, local)
+        yield Processes(0, 1, local, launcher)
         return
     try:
         timeout = timedelta(minutes=timeout_minutes)
@@ -150,7 +153,7 @@ def join_processes(device: str, timeout_minutes: float = 30.0) -> Iterator[Proce
         distributed.init_process_group(
             "nccl" if cuda else "gloo", store=store, rank=rank, world_size=world_size, timeout=timeout
         )
-        yield Processes(distributed.get_rank(), world_size, local)
+        yield Processes(distributed.get_rank(), world_size, local, launcher)
     except RuntimeError as error:
         if not _is_of_the_group(error):
             raise

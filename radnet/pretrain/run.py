@@ -57,11 +57,11 @@ def pretrain(overrides: list[str]) -> Path:
     """
     settings = validated(PretrainSettings, compose("pretrain", overrides), "the settings of radnet pretrain")
     data = TrainingData.open(settings)
-    with join_processes(settings.device, settings.timeout_minutes) as processes:
-        return _run(settings, data, processes)
+    with join_processes(settings.device, settings.timeout_minutes) as processes, ExitStack() as closing:
+        return _run(settings, data, processes, closing)
 
 
-def _run(settings: PretrainSettings, data: TrainingData, processes: Processes) -> Path:
+def _run(settings: PretrainSettings, data: TrainingData, processes: Processes, closing: ExitStack) -> Path:
     out = Path(settings.out)
     slices = len(data.rows)
     settings = settings.model_copy(update={"method": resolve_method(settings.method, slices=slices)})
@@ -73,7 +73,7 @@ def _run(settings: PretrainSettings, data: TrainingData, processes: Processes) -
     order = data.order(_batch_of_a_rank(settings, processes), processes.world_size, settings.seed)
     initial = load_initial_weights(method, settings.initial_weights)
     origin = provenance(settings, data, initial, counted=processes.is_main)
-    if claim(out, settings, origin, processes):
+    if claim(out, settings, origin, processes, closing):
         say(f"This run is finished: {out}")
         return out
     prove_export(method, settings, origin, processes)
@@ -134,7 +134,7 @@ def _train(
         closing.callback(observer.close)
         writer = CheckpointWriter(out / CHECKPOINTS, settings.keep_checkpoints, settings.keep_every_steps)
         closing.callback(writer.close)
-        stop = closing.enter_context(listening())
+        stop = closing.enter_context(listening(processes.launcher))
         meter = closing.enter_context(progress("pretraining (steps)", total))
         meter.done = state.step
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,25 +88,38 @@ def test_a_directory_that_cannot_be_taken_is_refused_on_every_rank(
 
 
 @pytest.mark.slow
-def test_torchrun_starts_again_what_a_killed_rank_has_ended(phantom_set: ShardSet, tmp_path: Path) -> None:
-    """The line that README gives, with gloo: both ranks, one log, one export; and one of them is killed."""
+def test_torchrun_killed_and_then_a_rank_killed_are_one_run_in_the_end(phantom_set: ShardSet, tmp_path: Path) -> None:
+    """The line that README gives, with gloo. First its torchrun is killed: nobody trains on unseen, beside the next
+    start. Then one rank, which torchrun starts again. Both ranks, one log, one export."""
     run = tmp_path / "run"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts", "1"]
-    with subprocess.Popen(
-        [*launcher, "--nproc-per-node", "2", "-m", "radnet", "pretrain", *tiny("simclr", phantom_set, run)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as agent:
-        while steps_logged(run) < 5 and agent.poll() is None:
-            time.sleep(0.05)
-        os.kill(_child_with(agent.pid, "RANK=1"), signal.SIGKILL)
-        _, said = agent.communicate(timeout=240)
-    assert agent.returncode == 0, said
+    overrides = tiny("simclr", phantom_set, run, "epochs=6")
+
+    def said_until_the_end(mishap: Callable[[int], None], returncode: int) -> str:
+        before = steps_logged(run)
+        with subprocess.Popen(
+            [*launcher, "--nproc-per-node", "2", "-m", "radnet", "pretrain", *overrides],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        ) as agent:
+            while steps_logged(run) < before + 5 and agent.poll() is None:
+                time.sleep(0.05)
+            mishap(agent.pid)
+            _, said = agent.communicate(timeout=240)  # to the end of those who hold the pipe, not of torchrun alone
+        assert agent.returncode == returncode, said
+        return said
+
+    said = said_until_the_end(lambda agent: os.kill(agent, signal.SIGKILL), -signal.SIGKILL)
+    assert said.count("stopped by the end of its torchrun") == 2
+    stopped_at = json.loads((run / "stopped.json").read_text())["step"]
+    assert stopped_at == len(losses(run)) < 54
+    said = said_until_the_end(lambda agent: os.kill(_child_with(agent, "RANK=1"), signal.SIGKILL), 0)
+    assert f"continued at step {stopped_at}" in said
     assert "2 process(es)" in said
-    assert "continued at step" in said
+    assert said.count("continued at step") == 2
     assert said.count("finished:") == 1
-    assert len(losses(run)) == 18
+    assert len(losses(run)) == 54
     assert load_model(ModelName.parse(f"run:{run}")).arm == "in-domain"
 
 
