@@ -129,4 +129,6 @@ def validated(model: type[Settings], values: Mapping[str, Any], where: str) -> S
         if first["type"] == "extra_forbidden":
             fix = did_you_mean(key, model.model_fields)
             raise UsageError(f"There is no setting of this name in {where}", seen=key, fix=fix) from error
+        if first["type"] == "missing":
+            raise UsageError(f"A setting is missing in {where}", seen=key, fix="Give it a value") from error
         raise UsageError(f"A setting in {where} is wrong: {key}: {first['msg']}", seen=first["input"]) from error

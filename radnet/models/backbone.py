@@ -60,7 +60,8 @@ def create_backbone(
             raise UsageError(
                 f"timm cannot make this backbone with these arguments: {error}",
                 seen={"backbone": architecture, "in_chans": in_chans, **arguments},
-                fix="Take another backbone, or correct backbone_arguments",
+                fix="Take another backbone, or correct backbone_arguments; ~backbone_arguments.NAME leaves out one "
+                "that a recipe has set",
             ) from error
     return model
 

@@ -93,6 +93,10 @@ def _decide(out: Path, settings: PretrainSettings, origin: Provenance) -> bool:
     before, now = _flat(stored["settings"]), _flat(settings.identity())
     keys = [*now, *(key for key in before if key not in now and key.split(".")[0] in settings.identity())]
     differing = {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
+    if "method.name" in differing:  # every setting of another method differs, which tells nothing
+        differing = {
+            key: pair for key, pair in differing.items() if not key.startswith("method.") or key == "method.name"
+        }
     data = stored["provenance"]["data"]
     if list(data.values()) != list(origin.data.values()):
         differing["data"] = (", ".join(data), f"{', '.join(origin.data)}, which has other content")

@@ -64,7 +64,7 @@ def fitting_backbone(
     try:
         backbone = create_backbone(architecture, in_chans=in_chans, seed=seed, **arguments)
     except UsageError as error:
-        if "dynamic_img_size" not in str(error):
+        if "dynamic_img_size" not in error.what:
             raise
         words = f"This backbone takes one size of images, and the views have {', '.join(map(str, sizes))} px"
         raise refused(words, architecture, families) from error

@@ -16,6 +16,7 @@ from torch import nn
 
 from radnet.configs import validated
 from radnet.errors import UsageError
+from radnet.models import create_backbone
 from radnet.pretrain.families import VIT, fitting_backbone, refused
 from radnet.pretrain.mae_decoder import MaeDecoder
 from radnet.pretrain.method import FEATURES, Method
@@ -63,9 +64,13 @@ class MAE(Method):
                 fix="For example decoder_width=512 decoder_heads=16",
             )
         self.views = recipe = _one_view(own.views)
-        network, features = fitting_backbone(
-            backbone, _FAMILIES, backbone_arguments, in_chans=recipe.channels, sizes=(recipe.size,), seed=seed
-        )
+        try:
+            network, features = fitting_backbone(
+                backbone, _FAMILIES, backbone_arguments, in_chans=recipe.channels, sizes=(recipe.size,), seed=seed
+            )
+        except UsageError:
+            _require_tokens(create_backbone(backbone), backbone)  # arguments of a recipe for ViTs fit no other family
+            raise
         self.backbone = _plain_vit(network, backbone)
         self.patch = int(self.backbone.patch_embed.patch_size[0])
         side = recipe.size // self.patch
@@ -146,8 +151,7 @@ class MAE(Method):
 
 def _plain_vit(network: nn.Module, architecture: str) -> VisionTransformer:
     """Refuse what MAE cannot run on the visible patches alone, or would leave untrained."""
-    if type(network) is not VisionTransformer:
-        raise refused("MAE hides patches, and this backbone has no tokens to leave out", architecture, _FAMILIES)
+    network = _require_tokens(network, architecture)
     if network.attn_pool is not None:
         raise refused("MAE would leave the attention pooling of this backbone untrained", architecture, _FAMILIES)
     if network.pos_embed is None:
@@ -161,6 +165,12 @@ def _plain_vit(network: nn.Module, architecture: str) -> VisionTransformer:
         )
     if network.embed_dim % 4:
         raise refused("MAE needs a width that 4 divides, for its positions", architecture, _FAMILIES)
+    return network
+
+
+def _require_tokens(network: nn.Module, architecture: str) -> VisionTransformer:
+    if type(network) is not VisionTransformer:
+        raise refused("MAE hides patches, and this backbone has no tokens to leave out", architecture, _FAMILIES)
     return network
 
 

@@ -163,6 +163,8 @@ def test_its_views_are_one_crop_of_a_slice() -> None:
     ("changes", "backbone", "arguments", "words"),
     [
         ({}, "resnet10t", {}, "plain vision transformers .*average-pooled"),
+        ({}, "resnet18", {"patch_size": 8, "embed_dim": 96}, "plain vision transformers"),
+        ({}, "vit_tiny_patch16_224", {"patches": 8}, "correct backbone_arguments; ~backbone_arguments.NAME"),
         ({}, "convnext_atto", {}, "plain vision transformers"),
         ({}, "deit_tiny_distilled_patch16_224", {}, "plain vision transformers"),
         ({}, "vit_tiny_patch16_224", {"global_pool": "map"}, "attention pooling"),

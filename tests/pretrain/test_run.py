@@ -59,6 +59,9 @@ def test_other_settings_in_the_same_directory_are_refused_by_name(phantom_set: S
     pretrain(_overrides(phantom_set, tmp_path / "run", "epochs=1"))
     with pytest.raises(UsageError, match="epochs: 1 before, 2 now"):
         pretrain(_overrides(phantom_set, tmp_path / "run", "epochs=2"))
+    with pytest.raises(UsageError, match=r"method\.name: 'simclr' before, 'mae' now") as refusal:
+        pretrain(tiny("mae", phantom_set, tmp_path / "run"))
+    assert "temperature" not in str(refusal.value)  # all of another method differs
     before = (tmp_path / "run" / "log.jsonl").read_text()
     pretrain(_overrides(phantom_set, tmp_path / "run", "epochs=1"))
     assert (tmp_path / "run" / "log.jsonl").read_text() == before
@@ -82,6 +85,7 @@ def test_a_directory_that_is_no_run_is_left_alone(phantom_set: ShardSet, tmp_pat
         (["data=/nowhere"], "No such shard set"),
         (["precision=fp64"], "precision"),
         (["+colour=red"], "colour"),
+        (["~backbone_arguments"], r"missing in .* 'backbone_arguments'"),
         (["schedule.warmup_epochs=3"], "warmup_epochs=3 is more than epochs=2"),
         (["+method.views.views=3"], "two views"),
     ],
