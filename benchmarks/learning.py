@@ -208,10 +208,10 @@ def _measure(options: argparse.Namespace, work: Path) -> None:
             "random": [_untrained(recipe) for recipe in of_method],
             "pretrained": [recipe.out / "export" for recipe in of_method],
         }
-        compared = [_compare(arms, task_named(task, size=size), evaluation, work) for task in TASKS]
+        compared = [_compare(arms, task_named(task, size=size), evaluation, phantom, work) for task in TASKS]
         _judge(method, facts, compared, report)
         if real is not None:
-            on_real = _compare(arms, task_named("body_region", size=size), real, work)
+            on_real = _compare(arms, task_named("body_region", size=size), real, phantom, work)
             reals.append({"method": method} | on_real.row(hardest=False))
     report.add("Pretraining: the slowest seed, start and export included; every run on one thread", training)
     if reals:
@@ -323,13 +323,20 @@ def _untrained(recipe: Recipe) -> Path:
     return export_method(method, out, settings, provenance(settings, data, {}), overwrite=True)
 
 
-def _compare(arms: dict[str, list[Path]], task: Task, shards: ShardSet, work: Path) -> Comparison:
-    """Both arms on one task."""
+def _compare(
+    arms: dict[str, list[Path]], task: Task, shards: ShardSet, pretraining: ShardSet, work: Path
+) -> Comparison:
+    """Both arms on one task of `shards`; overlap with `pretraining` is looked for."""
     items = task_items(task, shards)
     test = items.side("test")
     target, patients = items.target[test], items.patients[test]
     interval = partial(seed_patient_bootstrap, patients=patients, resamples=RESAMPLES, seed=0)
-    settings = EvaluationSettings(cache=work / "cache", resamples=100, workers=2)  # intervals are made here
+    settings = EvaluationSettings(
+        cache=work / "cache",
+        resamples=100,  # intervals are made here
+        workers=2,
+        pretraining_sets=(pretraining.path,),
+    )
     columns = [
         Column(task, protocol, shards, items, items.side("train"), work / "cells", settings)
         for protocol in (build_protocol("knn", threads=2), build_protocol("linear", threads=2))
