@@ -19,6 +19,11 @@ from tests.pretrain.runs_for_tests import tiny
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
+# Autograd counts devices at its first backward in a process, and starts a thread for each. torch.compile and the ONNX
+# exporter register one that is not there; a process that met them first cannot take gradients in forks, which tests
+# of several ranks do. So the first backward comes before any test.
+torch.ones(1, requires_grad=True).sum().backward()  # type: ignore[no-untyped-call]
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
