@@ -25,7 +25,7 @@ format: $(READY) ## mend what ruff can mend
 bench: $(READY) ## measure: every script in benchmarks/
 	for script in decode loader build resume memory train probes imagenet_probe phantom_speed suite leaderboard analysis; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
-bench-learning: $(READY) ## does pretraining teach anything? Nine short trainings, an hour on two cores
+bench-learning: $(READY) ## does pretraining teach anything? Nine short trainings, an hour or more on two cores
 	$(BIN)/python benchmarks/learning.py
 
 clean: ## remove what the other targets made, .venv included
