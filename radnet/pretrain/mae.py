@@ -20,7 +20,14 @@ from radnet.models import create_backbone
 from radnet.pretrain.families import VIT, fitting_backbone, refused
 from radnet.pretrain.mae_decoder import MaeDecoder
 from radnet.pretrain.method import FEATURES, Method
-from radnet.pretrain.patches import gather_tokens, masked_loss, normalised, patch_pixels, sine_cosine_positions
+from radnet.pretrain.patches import (
+    gather_tokens,
+    masked_loss,
+    mean_picture_loss,
+    normalised,
+    patch_pixels,
+    sine_cosine_positions,
+)
 from radnet.views import SimclrViews, recipe_from_settings
 
 _FAMILIES = (VIT, "the same average-pooled (backbone_arguments.global_pool=avg)")
@@ -103,9 +110,8 @@ class MAE(Method):
         """See `Method.forward`; `views` is one tensor (B, C, H, W).
 
         Returns:
-            "loss"; "predicting_mean", what predicting the mean of every hidden patch would cost: with normalised
-            targets the share of patches that are not of one grey value; and the pooled features of the visible
-            patches.
+            "loss"; for two images and more "mean_picture", what the loss would be if all of them got the same
+            picture (`mean_picture_loss`); and the pooled features of the visible patches.
         """
         (images,) = views
         order = self.draw_order(len(images), images.device)
@@ -115,11 +121,12 @@ class MAE(Method):
             features = self.backbone.forward_head(encoded.detach(), pre_logits=True)
         predicted = self.decoder(self.backbone.fc_norm(encoded), order)
         with torch.autocast(images.device.type, enabled=False):
-            pixels = gather_tokens(patch_pixels(images, self.patch), hidden)
-            target = normalised(pixels) if self.settings.normalise_targets else pixels
-            loss = masked_loss(predicted, target)
-            mean_loss = (target - target.mean(dim=-1, keepdim=True)).square().mean()
-        return {"loss": loss, "predicting_mean": mean_loss, FEATURES: features.float()}
+            pixels = patch_pixels(images, self.patch)
+            targets = normalised(pixels) if self.settings.normalise_targets else pixels
+            found = {"loss": masked_loss(predicted, gather_tokens(targets, hidden))}
+            if len(images) > 1:
+                found["mean_picture"] = mean_picture_loss(targets, hidden)
+        return {**found, FEATURES: features.float()}
 
     def draw_order(self, batch: int, device: torch.device) -> torch.Tensor:
         """A random order of the patches of every image, (B, N); the first are visible.
@@ -145,7 +152,7 @@ class MAE(Method):
         return encoded
 
     def landmarks(self, global_batch: int) -> dict[str, float]:
-        """Predicting the mean of every patch costs 1, when targets are normalised and no patch is of one grey value."""
+        """Grey patches cost 1, when targets are normalised; `mean_picture` in the log is told for every batch."""
         return {"collapse": 1.0} if self.settings.normalise_targets else {}
 
 

@@ -46,10 +46,25 @@ def masked_loss(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return nn.functional.mse_loss(predicted.float(), target.float())
 
 
+def mean_picture_loss(targets: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """What `masked_loss` comes to when every image gets the same picture, the mean of all at each place.
+
+    No network that looks away from its input does better. The mean of a batch fits the batch itself better than the
+    next; as with any variance of a sample, B / (B - 1) makes up for it.
+
+    Args:
+        targets: (B, N, P * P * C), of hidden and visible patches; B at least 2.
+        hidden: (B, M), numbers of the hidden patches.
+    """
+    exact = targets.float()
+    loss = gather_tokens((exact - exact.mean(dim=0)).square(), hidden).mean()
+    return loss * (len(targets) / (len(targets) - 1))
+
+
 def normalised(pixels: torch.Tensor) -> torch.Tensor:
     """Every patch less its mean, over its standard deviation (arXiv 2111.06377, section 3), in float32.
 
-    The deviation is that of the population, so predicting each mean costs exactly 1. A patch of one grey value becomes
+    The deviation is that of the population, so predicting 0 costs exactly 1. A patch of one grey value becomes
     0.
 
     Args:

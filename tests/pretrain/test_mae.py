@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 from radnet.configs import compose
 from radnet.errors import UsageError
 from radnet.pretrain.mae import MAE
-from radnet.pretrain.patches import masked_loss, normalised, patch_pixels, sine_cosine_positions
+from radnet.pretrain.patches import (
+    gather_tokens,
+    masked_loss,
+    mean_picture_loss,
+    normalised,
+    patch_pixels,
+    sine_cosine_positions,
+)
 from radnet.pretrain.registry import build_method
 from tests.pretrain.methods_for_tests import random_views, small_method, small_settings
 
@@ -116,16 +123,31 @@ def test_masks_are_a_function_of_torchs_seed_and_differ_between_slices() -> None
     assert torch.equal(first.sort(dim=1).values, torch.arange(16).expand(50, -1))
 
 
-def test_predicting_the_mean_costs_the_landmark_unless_patches_are_flat() -> None:
+def test_what_the_mean_picture_costs_is_the_loss_of_a_network_that_gives_it_to_all() -> None:
+    generator = torch.Generator().manual_seed(0)
+    population = torch.rand(4000, 1, 16, 16, generator=generator) + torch.rand(16, 16, generator=generator)
+    targets = patch_pixels(population, 8)
+    hidden = torch.rand(4000, 4, generator=generator).argsort(dim=1)[:, :3]
+    same = targets.mean(dim=0).expand_as(targets)
+    truth = float(masked_loss(gather_tokens(same, hidden), gather_tokens(targets, hidden)))
+    for batch in (2, 8):  # small batches too, on the average
+        costs = [
+            float(mean_picture_loss(targets[at : at + batch], hidden[at : at + batch])) for at in range(0, 4000, batch)
+        ]
+        assert np.mean(costs) == pytest.approx(truth, rel=0.01)
+
+
+def test_a_method_tells_what_the_mean_picture_of_its_batch_costs() -> None:
     method = _mae()
     (images,) = random_views(method, 8)
     assert method.landmarks(8) == {"collapse": 1.0}
-    assert float(method([images])["predicting_mean"]) == pytest.approx(1.0, rel=1e-4)
-    images[:, :, :, :16] = -1  # air in the left half
-    assert 0.1 < float(method([images])["predicting_mean"]) < 0.9
+    assert 0.9 < float(method([images])["mean_picture"]) < 1.1  # noise, normalised
     plain = _mae(normalise_targets=False)
     assert plain.landmarks(8) == {}
-    assert float(plain([images * 0])["loss"].detach()) < 10
+    same = images[:1].expand_as(images)
+    assert float(plain([same])["mean_picture"]) == pytest.approx(0, abs=1e-9)
+    assert float(plain([same])["loss"].detach()) > 0.1
+    assert "mean_picture" not in plain([images[:1]])
 
 
 def test_positions_are_sines_and_cosines_of_row_and_column() -> None:

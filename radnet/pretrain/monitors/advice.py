@@ -43,7 +43,7 @@ ADVICE: dict[str, dict[str, tuple[Hint, ...]]] = {
         ),
         "mae": (
             Hint("optimizer.lr", "raise it if gradients are small, lower it if they spike"),
-            Hint("epochs", "train for longer: a masked autoencoder leaves the mean late"),
+            Hint("epochs", "train for longer: a masked autoencoder leaves the mean picture late"),
             Hint("method.mask_ratio", "mask less, so that something of each structure is seen"),
         ),
     },

@@ -179,6 +179,8 @@ def _loss(axis: "Axes", curves: Curves) -> None:
         if low - (high - low) - 0.2 * abs(high) <= value <= high + (high - low) + 0.2 * abs(high):
             words = f"{_LANDMARK_WORDS.get(name, name)} ({value:.3g})"
             axis.axhline(value, color=_LANDMARK_COLOURS.get(name, _GREY), linewidth=1, linestyle="--", label=words)
+    if curves.has("mean_picture"):
+        _curve(axis, curves, "mean_picture", "where all slices get their mean picture", _RED)
     for number, step in enumerate(sorted({one["step"] for one in curves.findings})):
         label = None if number else "finding"
         axis.axvline(step / curves.facts["steps_per_epoch"], color=_ORANGE, linewidth=1, linestyle=":", label=label)

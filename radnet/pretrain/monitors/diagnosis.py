@@ -86,8 +86,8 @@ def _grown(window: Sequence[Line], facts: RunFacts) -> bool:
 
 def _at_landmark(before: Sequence[Line], window: Sequence[Line], facts: RunFacts) -> Finding | None:
     """The loss sits at the value it has when nothing is told apart."""
-    # MAE tells for every batch what predicting the mean costs: 1 but for patches of one grey value
-    mark = _typical(window, "predicting_mean") or facts.landmarks.get("collapse", facts.landmarks.get("chance"))
+    # MAE tells for every batch what the same picture for all slices costs
+    mark = _typical(window, "mean_picture") or facts.landmarks.get("collapse", facts.landmarks.get("chance"))
     losses = values(window, "loss")
     if mark is None or len(losses) < MIN_LINES:
         return None
@@ -109,7 +109,7 @@ def _at_landmark(before: Sequence[Line], window: Sequence[Line], facts: RunFacts
         return finding("collapsed", step, seen, "The teacher gives every output the same probability", facts)
     if had_left or (std is not None and std < ALIKE):
         return finding("collapsed", step, seen, "The network has collapsed: it gives all slices the same output", facts)
-    means = "The network predicts the mean of every patch" if facts.method == "mae" else "It has not begun to learn"
+    means = "The network gives every slice the same picture" if facts.method == "mae" else "It has not begun to learn"
     return finding("at-chance", step, seen, means, facts)
 
 
@@ -117,7 +117,7 @@ def _landmark_words(method: str) -> str:
     known = {
         "dino": "where all outputs are equal it is ln K =",
         "simclr": "where no slice is told from another it is",
-        "mae": "where each patch is predicted by its mean it is",
+        "mae": "where all slices get their mean picture it is",
     }
     return known.get(method, "where nothing is learnt it is")
 

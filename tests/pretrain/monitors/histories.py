@@ -69,5 +69,5 @@ def mae(**curves: Any) -> tuple[Log, RunFacts]:
     def loss(t: float, g: np.random.Generator) -> float:
         return 0.9 * (0.6 + 0.4 * math.exp(-15 * t)) + 0.01 * g.normal()
 
-    healthy = {"loss": loss, "predicting_mean": lambda t, g: 0.9 + 0.01 * g.normal()}
+    healthy = {"loss": loss, "mean_picture": lambda t, g: 0.9 + 0.01 * g.normal()}
     return history(**{**healthy, **curves}), facts("mae", collapse=1.0)

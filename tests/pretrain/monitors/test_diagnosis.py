@@ -100,11 +100,11 @@ def test_simclr_at_its_floor_is_saturated_as_the_reference_study_was() -> None:
     assert "method.temperature" in " ".join(found.change)
 
 
-def test_mae_that_predicts_the_mean_is_recognised_by_what_the_mean_costs_on_its_patches() -> None:
-    log, facts = runs.mae(loss=lambda t, g: 0.9 + 0.003 * g.normal(), predicting_mean=lambda t, g: 0.9)
+def test_mae_that_gives_all_slices_one_picture_is_recognised_by_what_that_costs_on_its_batches() -> None:
+    log, facts = runs.mae(loss=lambda t, g: 0.9 + 0.003 * g.normal(), mean_picture=lambda t, g: 0.9)
     (found,) = diagnose(log, facts)
     assert found.code == "at-chance"
-    assert "mean" in found.means
+    assert "same picture" in found.means
     log, facts = runs.mae(loss=lambda t, g: 1.0)
     assert {found.code for found in diagnose(log, facts)} == {"at-chance"}
 
