@@ -2,7 +2,7 @@
 
 import json
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,36 @@ FIXED = (
 """What can never change within a run: tensors would not fit, or steps would mean something else."""
 
 
-def claim(out: Path, settings: PretrainSettings, origin: Provenance, processes: Processes, closing: ExitStack) -> bool:
+@dataclass(frozen=True)
+class Claim:
+    """A run directory that is ours.
+
+    Attributes:
+        out: The directory.
+        is_finished: There is nothing left to do.
+        changed: On rank 0, where settings differ from those before: what `settings.json` is to hold. None otherwise.
+    """
+
+    out: Path
+    is_finished: bool
+    changed: dict[str, Any] | None = None
+
+    def accept_changes(self) -> None:
+        """Write the changed settings down, once the run was found to go on with them; its export is no longer its end.
+
+        The export stays, beside the run's own place for it: whoever asks for the run's weights gets none until there
+        are new ones.
+        """
+        if self.changed is None:
+            return
+        if (export := self.out / RUN_EXPORT).is_dir():
+            kept = self.out / f"{RUN_EXPORT}-before-change-{len(self.changed['changes'])}"
+            export.rename(kept)
+            say(f"the export of the run as it was: {kept}")
+        _write(self.out / SETTINGS, self.changed)
+
+
+def claim(out: Path, settings: PretrainSettings, origin: Provenance, processes: Processes, closing: ExitStack) -> Claim:
     """Make the run directory, or check that it belongs to a run with the same settings. Rank 0 decides.
 
     Args:
@@ -47,7 +76,7 @@ def claim(out: Path, settings: PretrainSettings, origin: Provenance, processes: 
         closing: The directory belongs to these processes alone until it closes.
 
     Returns:
-        Whether the run is finished.
+        What became of it; changed settings are not written yet.
 
     Raises:
         UsageError: The directory holds something else, or a run that differs in more than `allow_changes` allows, or
@@ -56,10 +85,13 @@ def claim(out: Path, settings: PretrainSettings, origin: Provenance, processes: 
     weights = origin.initial_weights.get("weights_sha256")
     mine = {"settings": settings.sha256(), "data": list(origin.data.values()), "weights": weights}
 
+    claimed: list[Claim] = []
+
     def decide() -> dict[str, Any]:
         _refuse_what_is_no_run(out)
         closing.enter_context(waiting_lock(out / LOCK, "this run", patience_s=PATIENCE_S))
-        return {**mine, "finished": _decide(out, settings, origin)}
+        claimed.append(_decide(out, settings, origin))
+        return {**mine, "finished": claimed[0].is_finished}
 
     heard = processes.rank_0_decides(decide)
     if {name: heard[name] for name in mine} != mine:
@@ -68,7 +100,7 @@ def claim(out: Path, settings: PretrainSettings, origin: Provenance, processes: 
             seen=settings.data,
             fix="Start all processes with the same command, and give every node the same files",
         )
-    return bool(heard["finished"])
+    return claimed[0] if claimed else Claim(out, bool(heard["finished"]))
 
 
 def _refuse_what_is_no_run(out: Path) -> None:
@@ -78,7 +110,7 @@ def _refuse_what_is_no_run(out: Path) -> None:
         raise UsageError("The output exists and is no run", file=out, fix="Give another out=…")
 
 
-def _decide(out: Path, settings: PretrainSettings, origin: Provenance) -> bool:
+def _decide(out: Path, settings: PretrainSettings, origin: Provenance) -> Claim:
     known = out / SETTINGS
     fresh = {
         "format": FORMAT,
@@ -88,7 +120,7 @@ def _decide(out: Path, settings: PretrainSettings, origin: Provenance) -> bool:
     }
     if not known.is_file():
         _write(known, fresh)
-        return False
+        return Claim(out, is_finished=False)
     stored = read_settings(out)
     before, now = _flat(stored["settings"]), _flat(settings.identity())
     keys = [*now, *(key for key in before if key not in now and key.split(".")[0] in settings.identity())]
@@ -116,12 +148,12 @@ def _decide(out: Path, settings: PretrainSettings, origin: Provenance) -> bool:
             fix="Give another out=…, or the settings of before"
             + ("" if fixed else "; allow_changes=true goes on with the new ones"),
         )
-    if differing:
-        changes = [*stored["changes"], {key: list(pair) for key, pair in differing.items()}]
-        _write(known, {**fresh, "changes": changes})
-        say(f"going on with changed settings: {said}")
     (out / STOPPED).unlink(missing_ok=True)
-    return (out / RUN_EXPORT).is_dir() and not differing
+    if not differing:
+        return Claim(out, is_finished=(out / RUN_EXPORT).is_dir())
+    say(f"going on with changed settings: {said}")
+    changes = [*stored["changes"], {key: list(pair) for key, pair in differing.items()}]
+    return Claim(out, is_finished=False, changed={**fresh, "changes": changes})
 
 
 def read_settings(run: Path) -> dict[str, Any]:

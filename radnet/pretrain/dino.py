@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from radnet.configs import validated
 from radnet.errors import UsageError
@@ -24,6 +25,9 @@ from radnet.views import MultiCropViews, recipe_from_settings
 _STUDENT_ONLY = {"dynamic_img_size", "drop_rate", "drop_path_rate", "drop_block_rate", "proj_drop_rate"}
 _STUDENT_ONLY |= {"attn_drop_rate", "pos_drop_rate", "patch_drop_rate"}
 """Arguments of a backbone that make the student forget, or see several sizes; the teacher does neither."""
+
+_CHANCES = ("drop_rate", "drop_prob", "attn_drop_p")
+"""Where timm's modules hold the probability that they drop something, beside torch's own dropout."""
 
 FEWEST_PROTOTYPES, MOST_PROTOTYPES = 256, 65536
 COLDEST, WARMEST = 0.04, 0.07
@@ -77,6 +81,7 @@ class DINO(Method):
         self.backbone, _ = fitting_backbone(
             backbone, families, whole, in_chans=recipe.channels, sizes=sizes[:1], seed=seed
         )
+        _forget_nothing(self.backbone)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + 1)
             self.student_head, self.teacher_head = (
@@ -179,6 +184,16 @@ class DINO(Method):
         own = self.settings
         share = 1.0 if progress >= own.temperature_warmup else progress / own.temperature_warmup
         return own.teacher_temperature_start + share * (own.teacher_temperature - own.teacher_temperature_start)
+
+
+def _forget_nothing(network: nn.Module) -> None:
+    """Switch off every kind of dropout: several of timm's architectures have some unless told not to."""
+    for module in network.modules():
+        if isinstance(module, _DropoutNd):
+            module.p = 0.0
+        for name in _CHANCES:
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
 
 
 def prototypes_for(slices: int) -> int:

@@ -120,7 +120,9 @@ def train(
         if (is_due and not state.skipped.in_a_row) or state.step == total:
             checkpoint(state)
             is_due = False
-        if outcome.is_stop and state.step < total:
+        # after steps that were left out it goes on to the next good one, for the sake of the checkpoint
+        is_held = state.skipped.in_a_row > 0 and outcome.is_stop and _all_have(coming, processes)
+        if outcome.is_stop and state.step < total and not is_held:
             return False
     return True
 
@@ -133,6 +135,12 @@ def _next(arrival: Arrival, stop: StopRequest) -> Arrived | None:
         if stop.by is None:
             raise
         return None
+
+
+def _all_have(coming: Arrived | None, processes: Processes) -> bool:
+    """Whether no rank lacks its next batch."""
+    missing = torch.tensor([coming is None], dtype=torch.int32, device=processes.device)
+    return not bool(processes.greatest(missing)[0])
 
 
 def _seed_step(seed: int, rank: int, step: int) -> None:

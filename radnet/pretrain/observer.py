@@ -86,8 +86,8 @@ class Observer(Protocol):
         """Called after every step that was done (not for skipped ones).
 
         Returns:
-            Numbers by name for the next line of the log (that of this step when `seen.is_logged`); those of rank 0
-            are written.
+            Numbers by name for the line of this step; those of rank 0 are written. Where `seen.is_logged` is false
+            there is no line and they are lost: what is to be told later belongs into `state_dict` until then.
         """
 
     def logged(self, line: Mapping[str, float]) -> None:

@@ -40,7 +40,6 @@ class Report:
     _waited_s: float = 0.0
     _since_s: float = field(default_factory=time.monotonic)
     _step_s: float = field(default_factory=time.monotonic)
-    _extra: dict[str, float] = field(default_factory=dict)
 
     def step(
         self,
@@ -74,13 +73,18 @@ class Report:
         is_logged = done and (number % self.every_steps == 0 or number == moment.total_steps)
         if done:
             seen = StepSeen(moment, epoch, values, scalars, features, waited_s, step_s, slices, is_logged)
-            self._extra.update(self.observer.step(seen))
-        if is_logged:
-            self._write(moment, epoch, values, scalars)
+            watched = self.observer.step(seen)
+            if is_logged:
+                self._write(moment, epoch, values, {**scalars, **self._counts()}, watched)
         self.meter.advance()
 
     def _write(
-        self, moment: Moment, epoch: int, values: Mapping[str, torch.Tensor], scalars: Mapping[str, float]
+        self,
+        moment: Moment,
+        epoch: int,
+        values: Mapping[str, torch.Tensor],
+        scalars: Mapping[str, float],
+        watched: Mapping[str, float],
     ) -> None:
         numbers = self.processes.mean(torch.stack([value.float() for value in values.values()])).tolist()
         if self.processes.is_main:
@@ -88,13 +92,13 @@ class Report:
             rate, share = self._slices / spent_s, self._waited_s / spent_s
             line: dict[str, float] = {"step": moment.step + 1, "epoch": epoch, **scalars}
             line |= dict(zip(values, numbers, strict=True))
-            line |= {"slices_per_s": rate, "waiting_share": share, **self._counts(), **self._extra}
+            line |= {"slices_per_s": rate, "waiting_share": share, **watched}
             self.log.write(line)
             self.observer.logged(line)
             self.meter.note = note(line, epochs=moment.total_steps // moment.steps_per_epoch)
             if self.skipped.total:
                 self.meter.note += f", {self.skipped.total} steps skipped"
-        self._waited_s, self._slices, self._since_s, self._extra = 0.0, 0, time.monotonic(), {}
+        self._waited_s, self._slices, self._since_s = 0.0, 0, time.monotonic()
 
     def _counts(self) -> dict[str, float]:
         counts = {"skipped_steps": self.skipped.total, "scale_overflows": self.skipped.overflows}

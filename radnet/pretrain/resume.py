@@ -1,6 +1,9 @@
 """Saving where a run stands, and going on from there to the bit."""
 
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from radnet.console import say
 from radnet.errors import RadnetError
@@ -59,7 +62,7 @@ def resume(
                 fix="Remove what does not belong here, or give another out=…",
             )
     load_method_state(state.method, checkpoint, out)
-    state.optimizer.load_state_dict(checkpoint.optimizer)
+    _load_optimizer(state.optimizer, checkpoint.optimizer)
     if state.scaler.is_enabled() and checkpoint.scaler:
         state.scaler.load_state_dict(checkpoint.scaler)
     state.stream.load_state_dict(checkpoint.stream)
@@ -90,6 +93,18 @@ def load_method_state(method: Method, checkpoint: Checkpoint, run: Path) -> None
             file=run,
             fix="Give the settings of before, or another out=…",
         ) from error
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> None:
+    """What it has gathered comes from the checkpoint, momentum and the like from the settings, which may have changed.
+
+    Raises:
+        ValueError: The groups of parameters are others.
+    """
+    fresh = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(stored)
+    for group, values in zip(optimizer.param_groups, fresh, strict=True):
+        group.update(values)
 
 
 def _names(settings: PretrainSettings) -> dict[str, str]:

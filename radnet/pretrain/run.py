@@ -73,7 +73,8 @@ def _run(settings: PretrainSettings, data: TrainingData, processes: Processes, c
     order = data.order(_batch_of_a_rank(settings, processes), processes.world_size, settings.seed)
     initial = load_initial_weights(method, settings.initial_weights)
     origin = provenance(settings, data, initial, counted=processes.is_main)
-    if claim(out, settings, origin, processes, closing):
+    claimed = claim(out, settings, origin, processes, closing)
+    if claimed.is_finished:
         say(f"This run is finished: {out}")
         return out
     prove_export(method, settings, origin, processes)
@@ -96,6 +97,7 @@ def _run(settings: PretrainSettings, data: TrainingData, processes: Processes, c
         SkippedBatches(RunLog(out / SKIPPED), data.keys, settings.max_skipped_in_a_row),
     )
     resume(state, observer, settings, out, processes)
+    claimed.accept_changes()
     total = settings.epochs * len(stream)
     if processes.is_main:
         RunLog(out / LOG).rewind(state.step)
@@ -136,9 +138,11 @@ def _train(
         closing.callback(writer.close)
         stop = closing.enter_context(listening(processes.launcher))
         meter = closing.enter_context(progress("pretraining (steps)", total))
-        meter.done = state.step
+        meter.done = saved = state.step
 
         def checkpoint(at: TrainingState) -> None:
+            nonlocal saved
+            saved = at.step
             if processes.is_main:
                 writer.save(snapshot(at, observer, settings, processes))
             observer.checkpoint(Moment(at.step, described.steps_per_epoch, total))
@@ -153,12 +157,12 @@ def _train(
             observer.finish()
             return
         if processes.is_main:
-            left = {"step": state.step, "signal": stop.by, "exit_code": EXIT_CODE_STOPPED}
+            left = {"step": saved, "signal": stop.by, "exit_code": EXIT_CODE_STOPPED}
             write_atomically(out / STOPPED, json.dumps(left) + "\n")
     processes.barrier()
+    held = "its checkpoint is written" if saved == state.step else f"steps after {saved} are not in a checkpoint"
     raise StoppedError(
-        f"The run was stopped by {stop.by or 'another process'} after step {state.step} of {total}, and its "
-        "checkpoint is written",
+        f"The run was stopped by {stop.by or 'another process'} after step {state.step} of {total}, and {held}",
         file=out,
         fix="Run the same command again and it goes on from there",
     )

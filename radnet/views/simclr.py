@@ -1,7 +1,8 @@
 """Two views of one slice for contrastive learning: SimCLR (arXiv 2002.05709), made for CT.
 
 Colour jitter and grey scale have no meaning on CT; their place is taken by a random window, a random gain and
-offset, and noise. Flips keep left-right anatomy unless asked for, because laterality is information.
+offset, and noise. A slice is flipped from left to right only, never upside down; `flip_probability=0` leaves that out
+where laterality is information.
 """
 
 from collections.abc import Sequence

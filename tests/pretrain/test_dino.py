@@ -207,3 +207,17 @@ def test_drop_path_and_several_sizes_are_the_students_alone() -> None:
 def test_what_does_not_fit_is_refused_with_what_would(changes: dict[str, object], backbone: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         build_method(small_settings("dino", **changes), backbone, seed=0)
+
+
+@pytest.mark.parametrize("backbone", ["ghostnet_050", "rexnetr_100"])
+def test_the_teacher_drops_nothing_where_the_architecture_does_by_default(backbone: str) -> None:
+    method = build_method(small_settings("dino"), backbone, seed=0, backbone_arguments={})
+    assert isinstance(method, DINO)
+    method.train()
+    images = torch.randn(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.manual_seed(0)
+        teacher, student = method.backbone(images), method.student(images)
+        torch.manual_seed(1)
+        assert torch.equal(method.backbone(images), teacher)
+        assert not torch.equal(method.student(images), student)

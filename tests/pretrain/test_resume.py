@@ -137,6 +137,59 @@ def test_a_finished_run_goes_on_when_more_epochs_are_allowed(
     assert _weights(run) != first
 
 
+def test_a_finished_run_that_goes_on_and_is_stopped_is_not_finished(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, longer = tmp_path / "run", ["epochs=2", "allow_changes=true"]
+    pretrain(tiny("simclr", phantom_set, run, "epochs=1"))
+    first = _weights(run)
+    _stopped(phantom_set, run, monkeypatch, 12, *longer, by=signal.SIGTERM)
+    with pytest.raises(UsageError, match="not finished"):
+        _weights(run)
+    assert load_model(ModelName.parse(f"local-dir:{run / 'export-before-change-1'}")).weights_sha256 == first
+    pretrain(tiny("simclr", phantom_set, run, *longer))
+    assert len(losses(run)) == 18
+    assert _weights(run) != first
+
+
+def test_settings_that_do_not_fit_leave_those_of_before(phantom_set: ShardSet, tmp_path: Path) -> None:
+    run, wide = tmp_path / "run", ["method.hidden_dim=32", "epochs=2", "allow_changes=true"]
+    pretrain(tiny("simclr", phantom_set, run, "epochs=1"))
+    with pytest.raises(RadnetError, match="does not fit the method of these settings"):
+        pretrain(tiny("simclr", phantom_set, run, *wide))
+    assert pretrain(tiny("simclr", phantom_set, run, "epochs=1")) == run
+    assert json.loads((run / "settings.json").read_text())["changes"] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "changed", "expected"),
+    [
+        (["optimizer.name=adamw"], ["optimizer.betas=[0.8,0.95]"], {"betas": (0.8, 0.95)}),
+        (
+            ["optimizer.name=lars"],
+            ["optimizer.momentum=0.5", "optimizer.trust_coefficient=0.02"],
+            {"momentum": 0.5, "trust_coefficient": 0.02},
+        ),
+        (["optimizer.name=sgd", "optimizer.weight_decay=0"], ["optimizer.weight_decay=0.1"], {"decayed": True}),
+    ],
+)
+def test_changed_settings_of_the_optimizer_reach_it(
+    phantom_set: ShardSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: list[str],
+    changed: list[str],
+    expected: dict[str, object],
+) -> None:
+    run = tmp_path / "run"
+    _stopped(phantom_set, run, monkeypatch, 3, *first, by=signal.SIGTERM)
+    _stopped(phantom_set, run, monkeypatch, 6, *first, *changed, "allow_changes=true", by=signal.SIGTERM)
+    stored = torch.load(list_checkpoints(run / "checkpoints")[-1], weights_only=True)["optimizer"]
+    group = stored["param_groups"][0]
+    assert {name: group[name] for name in expected} == expected
+    assert stored["state"]  # what it had gathered came along
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

@@ -123,15 +123,16 @@ def test_a_batch_that_is_not_finite_is_named_and_left_out(
     rows = phantom_set.rows("train")
     third = BatchOrder(len(rows), 24, 1, 0).epoch(0)[2, 0]
     assert lines[0]["ranks"][0]["keys"] == list(phantom_set.index["key"].to_numpy()[rows[third]])
-    # the seventh step was left out, so the newest checkpoint is of a step whose loss was finite
-    assert [step_of(path) for path in list_checkpoints(run / "checkpoints")][-1] == 6
+    # the seventh step was left out, so it went on to one whose loss was finite, whose checkpoint is the newest
+    assert [step_of(path) for path in list_checkpoints(run / "checkpoints")][-1] == 8
+    assert json.loads((run / "stopped.json").read_text())["step"] == 8
     monkeypatch.undo()
     pretrain(_overrides(phantom_set, run))
-    assert [json.loads(line)["step"] for line in (run / "skipped.jsonl").read_text().splitlines()] == [3, 4]
+    assert [json.loads(line)["step"] for line in (run / "skipped.jsonl").read_text().splitlines()] == [3, 4, 7]
     logged = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in logged] == [1, 2, *range(5, 19)]
-    assert logged[-1]["skipped_steps"] == 2
-    assert "2 steps were skipped" in capsys.readouterr().err
+    assert [line["step"] for line in logged] == [1, 2, 5, 6, *range(8, 19)]
+    assert logged[-1]["skipped_steps"] == 3
+    assert "3 steps were skipped" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,22 +12,26 @@ class Hint:
     Attributes:
         key: The setting, as on the command line.
         text: What to do with it and why.
+        unless: The value that it advises; a run that has it already is not told.
     """
 
     key: str
     text: str
+    unless: Any = None
 
-    def with_value(self, settings: Mapping[str, Any]) -> str:
-        """The hint with the setting's present value."""
+    def with_value(self, settings: Mapping[str, Any]) -> str | None:
+        """The hint with the setting's present value; None where it is followed already."""
         value: Any = settings
         for part in self.key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
+        if self.unless is not None and value == self.unless:
+            return None
         return f"{self.key} (now {value}): {self.text}"
 
 
 _LOWER_LR = Hint("optimizer.lr", "lower it, by 3 first; a rate too high for the batch is the most frequent cause")
 _WARM_UP = Hint("schedule.warmup_epochs", "warm up for longer")
-_CLIP = Hint("optimizer.clip_norm", "clip gradients, for example at 1")
+_CLIP = Hint("optimizer.clip_norm", "clip gradients, for example at 1", unless=1.0)
 
 ADVICE: dict[str, dict[str, tuple[Hint, ...]]] = {
     "at-chance": {
@@ -52,7 +56,7 @@ ADVICE: dict[str, dict[str, tuple[Hint, ...]]] = {
         "dino": (
             Hint("method.teacher_temperature", "lower it: sharpening works against outputs that are all equal"),
             Hint("method.momentum", "raise it: a teacher that follows fast is dragged along by its student"),
-            Hint("method.center_momentum", "keep it at 0.9: a centre that follows too fast or too slow lets go"),
+            Hint("method.center_momentum", "set 0.9: a centre that follows too fast or too slow lets go", unless=0.9),
             _LOWER_LR,
             _CLIP,
         ),
@@ -60,7 +64,7 @@ ADVICE: dict[str, dict[str, tuple[Hint, ...]]] = {
     },
     "one-output": {
         "dino": (
-            Hint("method.center_momentum", "lower it to 0.9: centring works against one output that always wins"),
+            Hint("method.center_momentum", "set 0.9: centring works against one output that always wins", unless=0.9),
             Hint("method.teacher_temperature", "raise it: a teacher this sharp feeds the winner"),
             _LOWER_LR,
         ),
@@ -82,7 +86,9 @@ ADVICE: dict[str, dict[str, tuple[Hint, ...]]] = {
         "": (_LOWER_LR, Hint("optimizer.weight_decay", "lower it: it pulls weak directions to zero")),
     },
     "loss-rising": {"": (_LOWER_LR, _WARM_UP, _CLIP)},
-    "gradients-exploding": {"": (_CLIP, _LOWER_LR, Hint("precision", "fp32, to rule out too few digits"))},
+    "gradients-exploding": {
+        "": (_CLIP, _LOWER_LR, Hint("precision", "fp32, to rule out too few digits", unless="fp32"))
+    },
     "gradients-vanishing": {
         "": (Hint("optimizer.lr", "check that it is not so high that the first steps killed the network"), _WARM_UP)
     },

@@ -68,6 +68,19 @@ def diagnose(history: Sequence[Line], facts: RunFacts) -> list[Finding]:
     return found
 
 
+def window_of(asked_steps: int, *, total_steps: int, log_every_steps: int) -> int:
+    """Steps over which something must last: a tenth of a short run, but never too few lines to be judged.
+
+    Args:
+        asked_steps: `monitors.diagnosis_steps`; 0 stays 0, and nothing is diagnosed.
+        total_steps: Steps of the run.
+        log_every_steps: Steps a line.
+    """
+    if not asked_steps:
+        return 0
+    return max(min(asked_steps, total_steps // 10), (MIN_LINES + 2) * log_every_steps)
+
+
 def values(lines: Sequence[Line], name: str) -> list[float]:
     """The finite values of one name."""
     return [line[name] for line in lines if name in line and math.isfinite(line[name])]
@@ -79,6 +92,22 @@ def _typical(lines: Sequence[Line], name: str, needed: int = MIN_LINES) -> float
     return median(found) if len(found) >= needed else None
 
 
+def _losses(lines: Sequence[Line]) -> list[float]:
+    """Losses that can be compared with each other.
+
+    MAE's loss rises and falls with what a batch shows; it tells for every batch what the same picture for all slices
+    costs, and the share of that is the loss.
+    """
+    if not _is_share(lines):
+        return values(lines, "loss")
+    both = [(line.get("loss", math.nan), line.get("mean_picture", math.nan)) for line in lines]
+    return [loss / mean for loss, mean in both if math.isfinite(loss) and math.isfinite(mean) and mean > 0]
+
+
+def _is_share(lines: Sequence[Line]) -> bool:
+    return bool(values(lines, "mean_picture"))
+
+
 def _grown(window: Sequence[Line], facts: RunFacts) -> bool:
     """Whether the whole window lies behind the time in which a young network may look dead."""
     return window[0]["step"] > facts.grace_steps
@@ -86,19 +115,22 @@ def _grown(window: Sequence[Line], facts: RunFacts) -> bool:
 
 def _at_landmark(before: Sequence[Line], window: Sequence[Line], facts: RunFacts) -> Finding | None:
     """The loss sits at the value it has when nothing is told apart."""
-    # MAE tells for every batch what the same picture for all slices costs
-    mark = _typical(window, "mean_picture") or facts.landmarks.get("collapse", facts.landmarks.get("chance"))
-    losses = values(window, "loss")
+    is_share = _is_share(window)
+    mark = 1.0 if is_share else facts.landmarks.get("collapse", facts.landmarks.get("chance"))
+    losses, past = _losses(window), _losses(before)
     if mark is None or len(losses) < MIN_LINES:
         return None
     reach = NEAR * abs(mark)
     at = sum(loss >= mark - reach for loss in losses)
-    had_left = bool(values(before, "loss")) and min(values(before, "loss")) < mark - 5 * reach
+    had_left = bool(past) and min(past) < mark - 5 * reach
     if at < 0.9 * len(losses) or not (had_left or _grown(window, facts)):
         return None
     step, typical = int(window[-1]["step"]), median(losses)
     above = "above its value " if typical > mark + reach else ""
-    seen = f"the loss is {typical:.4g}, {above}{_landmark_words(facts.method)} {mark:.4g}, "
+    if is_share:
+        seen = f"the loss is {typical:.4g} times what it is where all slices get their mean picture, "
+    else:
+        seen = f"the loss is {typical:.4g}, {above}{_landmark_words(facts.method)} {mark:.4g}, "
     seen += f"over {facts.window_steps} steps"
     entropy, std = _typical(window, "teacher_entropy"), _typical(window, "features_std")
     if entropy is not None:
@@ -117,7 +149,7 @@ def _landmark_words(method: str) -> str:
     known = {
         "dino": "where all outputs are equal it is ln K =",
         "simclr": "where no slice is told from another it is",
-        "mae": "where all slices get their mean picture it is",
+        "mae": "where every hidden patch is grey it is",
     }
     return known.get(method, "where nothing is learnt it is")
 
@@ -174,9 +206,10 @@ def _at_floor(before: Sequence[Line], window: Sequence[Line], facts: RunFacts) -
 
 def _loss_rising(before: Sequence[Line], window: Sequence[Line], facts: RunFacts) -> Finding | None:
     """Half of the progress is lost. With a teacher the loss may rise as it sharpens, so only its start counts."""
-    past, now = values(before, "loss"), _typical(window, "loss")
-    if len(past) < 2 * MIN_LINES or now is None:
+    past, recent = _losses(before), _losses(window)
+    if len(past) < 2 * MIN_LINES or len(recent) < MIN_LINES:
         return None
+    now, what = median(recent), "the loss, as a share of the mean picture's," if _is_share(window) else "the loss"
     size = max(MIN_LINES, len(past) // 20)
     medians = [median(past[at : at + size]) for at in range(0, len(past) - size + 1, size)]
     first, best = medians[0], min(medians)
@@ -187,7 +220,7 @@ def _loss_rising(before: Sequence[Line], window: Sequence[Line], facts: RunFacts
         limit = best + max(RISE * (first - best), 0.05 * abs(best))
     if now <= limit:
         return None
-    seen = f"the loss was {first:.4g} at first and {best:.4g} at its best, and is {now:.4g} now"
+    seen = f"{what} was {first:.4g} at first and {best:.4g} at its best, and is {now:.4g} now"
     return finding("loss-rising", int(window[-1]["step"]), seen, "The run forgets what it learned: it diverges", facts)
 
 

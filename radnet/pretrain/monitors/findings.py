@@ -63,8 +63,8 @@ class Finding:
 
 def finding(code: str, step: int, seen: str, means: str, facts: RunFacts) -> Finding:
     """A finding with the hints that belong to it."""
-    change = tuple(hint.with_value(facts.settings) for hint in hints(code, facts.method))
-    return Finding(code, step, seen, means, change)
+    change = [hint.with_value(facts.settings) for hint in hints(code, facts.method)]
+    return Finding(code, step, seen, means, tuple(one for one in change if one is not None))
 
 
 @dataclass

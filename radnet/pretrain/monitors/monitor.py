@@ -12,7 +12,7 @@ from radnet.files import explained_disk_errors, write_atomically
 from radnet.pretrain.moment import Moment
 from radnet.pretrain.monitors.best import Best, BestKeeper
 from radnet.pretrain.monitors.curves import FACTS, draw_curves
-from radnet.pretrain.monitors.diagnosis import diagnose
+from radnet.pretrain.monitors.diagnosis import diagnose, window_of
 from radnet.pretrain.monitors.findings import Bulletin, RunFacts
 from radnet.pretrain.monitors.history import History, read_lines
 from radnet.pretrain.monitors.online_knn import LabelledSlices, OnlineKnn, labelled_slices
@@ -67,6 +67,7 @@ class Monitor:
         self._knn: OnlineKnn | None = None
         self._best: BestKeeper | None = None
         self._diagnosed_step = 0
+        self._untold: dict[str, float] = {}  # measured since the last line of the log
 
     def start(self, run: RunDescription) -> None:
         """See `Observer`: open what is written to, and read what an interrupted run has logged."""
@@ -115,7 +116,11 @@ class Monitor:
             if seen.is_logged:
                 line |= self._speed()
         self._own_s += time.perf_counter() - started_s
-        return {name: value for name, value in line.items() if math.isfinite(value)}
+        self._untold |= {name: value for name, value in line.items() if math.isfinite(value)}
+        if not seen.is_logged:
+            return {}
+        told, self._untold = self._untold, {}
+        return told
 
     def logged(self, line: Mapping[str, float]) -> None:
         """See `Observer`: pass the line on, and think about it now and then."""
@@ -163,13 +168,15 @@ class Monitor:
             self._labelled.shards.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """See `Observer`: which findings were told, and what W&B calls the run."""
-        return {"said": {code: list(steps) for code, steps in self._bulletin.said.items()}, "wandb_id": self._wandb_id}
+        """See `Observer`: which findings were told, what W&B calls the run, and what waits for its line."""
+        said = {code: list(steps) for code, steps in self._bulletin.said.items()}
+        return {"said": said, "wandb_id": self._wandb_id, "untold": dict(self._untold)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `Observer`."""
         self._bulletin.said = {code: list(steps) for code, steps in state.get("said", {}).items()}
         self._wandb_id = state.get("wandb_id")
+        self._untold = dict(state.get("untold", {}))
 
     def _started(self) -> RunDescription:
         if self._run is None:
@@ -215,13 +222,15 @@ class Monitor:
 
 def _facts(run: RunDescription) -> RunFacts:
     warmup = round(run.settings.schedule.warmup_epochs * run.steps_per_epoch)
-    # a tenth of a short run is long for it, but fewer than ten lines say little
-    least = max(run.total_steps // 10, 10 * run.settings.log_every_steps)
     return RunFacts(
         settings=run.settings.model_dump(mode="json"),
         landmarks=run.landmarks,
         grace_steps=max(warmup, min(run.total_steps // 20, 2000)),
-        window_steps=min(run.settings.monitors.diagnosis_steps, least),
+        window_steps=window_of(
+            run.settings.monitors.diagnosis_steps,
+            total_steps=run.total_steps,
+            log_every_steps=run.settings.log_every_steps,
+        ),
     )
 
 

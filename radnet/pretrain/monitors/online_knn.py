@@ -20,7 +20,7 @@ from radnet.pretrain.processes import Processes
 from radnet.shards import ShardSet
 from radnet.transfer.knn import nearest, vote
 from radnet.transfer.metrics import METRICS
-from radnet.transfer.tasks import Task, TaskItems, task_items, task_named
+from radnet.transfer.tasks import Task, TaskItems, resolved_task, task_items, task_named
 from radnet.views import EvaluationView
 
 _SEED = 0
@@ -35,7 +35,7 @@ class LabelledSlices:
         task: The task.
         shards: The set.
         rows: Row numbers of the N slices in the set's index, int64; the first `voters` vote, the others are asked.
-        target: Class number of each, int64.
+        target: Class number of each, int64; of several labels 0 or 1 for each class, (N, K).
         voters: Slices that vote.
         patients: Patients that vote, and patients that are asked.
     """
@@ -56,12 +56,13 @@ class LabelledSlices:
     def chance(self) -> float | None:
         """What guessing gives in the task's metric, None where that is not a plain number."""
         truth = self.target[self.voters :]
-        known = {
-            "accuracy": float(np.bincount(truth).max() / len(truth)),
-            "balanced_accuracy": 1 / len(np.unique(truth)),
-            "macro_auroc": 0.5,
-        }
-        return known.get(self.task.metric)
+        if self.task.metric == "macro_auroc":
+            return 0.5
+        if self.task.kind == "single" and self.task.metric == "accuracy":
+            return float(np.bincount(truth).max() / len(truth))
+        if self.task.kind == "single" and self.task.metric == "balanced_accuracy":
+            return 1 / len(np.unique(truth))
+        return None
 
     def summary(self) -> str:
         """One line for people."""
@@ -82,7 +83,7 @@ def labelled_slices(settings: KnnSettings, pretraining_data: object) -> Labelled
         None when `monitors.knn.task` is not set.
 
     Raises:
-        UsageError: No such task or set, or one of its sides has no labels of the task.
+        UsageError: No such task or set, a task of masks, or one of the set's sides has no labels of the task.
     """
     if settings.task is None:
         if settings.data is not None:
@@ -99,8 +100,15 @@ def labelled_slices(settings: KnnSettings, pretraining_data: object) -> Labelled
             fix="Set monitors.knn.data=SET",
         )
     task = task_named(settings.task)
+    if task.kind == "segment":
+        raise UsageError(
+            "The online kNN tells classes of slices, and this task is of masks",
+            seen=task.name,
+            fix="Set monitors.knn.task to another task; radnet task list shows their kinds",
+        )
     shards = ShardSet.open(settings.data or str(pretraining_data))
     try:
+        task = resolved_task(task, shards)
         items = task_items(task, shards, needs=("train", "val"))
     except UsageError as error:
         raise UsageError(

@@ -11,8 +11,8 @@ import pytest
 
 from radnet.configs import compose
 from radnet.pretrain.monitors.advice import ADVICE
-from radnet.pretrain.monitors.diagnosis import diagnose
-from radnet.pretrain.monitors.findings import Bulletin, Finding, RunFacts
+from radnet.pretrain.monitors.diagnosis import diagnose, window_of
+from radnet.pretrain.monitors.findings import Bulletin, Finding, RunFacts, finding
 from radnet.pretrain.monitors.history import History
 from radnet.pretrain.registry import METHODS
 
@@ -39,7 +39,7 @@ def _codes(log: list[dict[str, float]], facts: RunFacts) -> set[str]:
         lambda: runs.dino(prototypes=65536),
         lambda: runs.dino(prototypes=256, teacher_entropy=lambda t, g: 0.2),  # sharp for each slice is as it should be
         lambda: runs.mae(),
-        lambda: runs.mae(loss=lambda t, g: 0.9 - 0.2 * t + 0.01 * g.normal(), features_std=lambda t, g: 0.05),
+        lambda: runs.mae(loss=lambda t, g: runs.batch_cost(t) * (0.98 - 0.2 * t), features_std=lambda t, g: 0.05),
     ],
 )
 def test_a_healthy_run_gives_no_findings_at_any_moment(healthy: Callable[[], Any]) -> None:
@@ -101,12 +101,15 @@ def test_simclr_at_its_floor_is_saturated_as_the_reference_study_was() -> None:
 
 
 def test_mae_that_gives_all_slices_one_picture_is_recognised_by_what_that_costs_on_its_batches() -> None:
-    log, facts = runs.mae(loss=lambda t, g: 0.9 + 0.003 * g.normal(), mean_picture=lambda t, g: 0.9)
+    log, facts = runs.mae(loss=lambda t, g: runs.batch_cost(t) + 0.003 * g.normal())
+    assert _codes(log, facts) == {"at-chance"}
     (found,) = diagnose(log, facts)
-    assert found.code == "at-chance"
     assert "same picture" in found.means
-    log, facts = runs.mae(loss=lambda t, g: 1.0)
+    assert "1 times" in found.seen
+    log, facts = runs.mae(loss=lambda t, g: 1.02 * runs.batch_cost(t))
     assert {found.code for found in diagnose(log, facts)} == {"at-chance"}
+    log, facts = runs.mae(loss=lambda t, g: runs.batch_cost(t) * (1 - t if t < 0.5 else 0.5 + 0.4 * (t > 0.7)))
+    assert "loss-rising" in {found.code for found in diagnose(log, facts)}
 
 
 @pytest.mark.parametrize(
@@ -145,6 +148,23 @@ def test_too_little_is_not_judged_and_the_diagnosis_can_be_switched_off() -> Non
     assert diagnose([], facts) == []
     assert diagnose(log[-5:], facts) == []
     assert diagnose(log, RunFacts(facts.settings, facts.landmarks, facts.grace_steps, window_steps=0)) == []
+
+
+@pytest.mark.parametrize(("total", "every", "steps"), [(20_000, 10, 200), (600, 10, 100), (20_000, 100, 1000)])
+def test_the_window_is_a_part_of_the_run_and_holds_lines_enough(total: int, every: int, steps: int) -> None:
+    assert window_of(200, total_steps=total, log_every_steps=every) == steps
+    assert window_of(0, total_steps=total, log_every_steps=every) == 0
+    log = runs.history(steps=range(every, total + 1, every), loss=lambda t, g: math.log(511))
+    facts = RunFacts(runs.facts("simclr").settings, {"chance": math.log(511)}, 300, steps)
+    assert "at-chance" in {found.code for found in diagnose(log, facts)}
+
+
+def test_what_is_so_already_is_not_advised() -> None:
+    settings = {"method": {"name": "dino", "center_momentum": 0.9}, "optimizer": {"lr": 1e-3, "clip_norm": 3.0}}
+    facts = RunFacts(settings, {}, 300, 200)
+    said = " ".join(finding("collapsed", 1, "", "", facts).change)
+    assert "center_momentum" not in said
+    assert "optimizer.clip_norm (now 3.0)" in said
 
 
 def test_values_that_are_missing_or_not_finite_are_no_trouble() -> None:

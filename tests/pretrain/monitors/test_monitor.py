@@ -16,12 +16,16 @@ from radnet.models import ModelName, load_model, transform_for
 from radnet.pretrain import run as runs
 from radnet.pretrain.monitors.findings import Finding
 from radnet.pretrain.monitors.monitor import Monitor
+from radnet.pretrain.monitors.online_knn import OnlineKnn
 from radnet.pretrain.observer import NoObserver
 from radnet.pretrain.run import pretrain
+from radnet.pretrain.simclr import SimCLR
+from radnet.pretrain.stopping import StoppedError
 from radnet.shards import ShardSet
 from radnet.transfer.knn import nearest, vote
 from radnet.transfer.metrics import METRICS
 from radnet.transfer.tasks import task_items, task_named
+from tests.pretrain.runs_for_tests import StopAfter
 
 COMMON = [
     "experiment=demo",
@@ -134,6 +138,25 @@ def test_a_killed_and_resumed_run_leaves_one_line_a_step_everywhere(
     events.Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [line["step"] for line in expected]
     assert [line["code"] for line in _lines(run, "diagnosis.jsonl")][:1] == ["kept"]
+
+
+def test_a_value_that_waits_for_its_line_outlives_a_stop(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kNN comes in the middle of the epoch, the next line at its end."""
+    seldom, run = ["log_every_steps=1000", *KNN], tmp_path / "run"
+    whole = pretrain(_overrides(phantom_set, tmp_path / "whole", *seldom))
+    (line,) = _lines(whole)
+    steps = int(line["step"])
+    monkeypatch.setattr(SimCLR, "after_step", StopAfter(steps // 2 + 2))
+    with pytest.raises(StoppedError):
+        pretrain(_overrides(phantom_set, run, *seldom))
+    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(OnlineKnn, "__call__", lambda self, backbone: {})
+        pretrain(_overrides(phantom_set, run, *seldom))
+    (resumed,) = _lines(run)
+    assert 0 <= resumed["knn_balanced_accuracy"] <= 1
 
 
 def test_two_ranks_share_the_knn_and_one_of_them_speaks(phantom_set: ShardSet, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """The online kNN: transfer's numbers, no trace left in the backbone, and sets that cannot be used."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from radnet.configs import compose, validated
@@ -20,6 +22,7 @@ from radnet.shards.build import BuildSettings, build_shards
 from radnet.transfer.contract import FeatureSplit
 from radnet.transfer.knn import KnnProtocol
 from radnet.transfer.metrics import METRICS
+from radnet.transfer.prepare import prepare_task
 from radnet.transfer.tasks import task_items, task_named
 from radnet.views import EvaluationView
 
@@ -105,6 +108,28 @@ def test_without_a_task_there_is_no_knn_and_a_set_without_a_task_is_refused(phan
         labelled_slices(_settings(task="body_regio"), str(phantom_set.path))
     with pytest.raises(UsageError, match="No such shard set"):
         labelled_slices(_settings(data="nowhere"), str(phantom_set.path))
+
+
+def test_a_task_of_masks_is_refused_and_classes_may_come_from_the_set(phantom_set: ShardSet) -> None:
+    with pytest.raises(UsageError, match=r"task is of masks.*monitors\.knn\.task"):
+        labelled_slices(_settings(task="liver_segmentation"), str(phantom_set.path))
+    with pytest.raises(UsageError, match=r"online kNN cannot be used.*not prepared for the task 'images'"):
+        labelled_slices(_settings(task="images"), str(phantom_set.path))
+
+
+def test_classes_of_a_prepared_set_are_voted_on(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for side, name, number in itertools.product(("train", "val", "test"), ("bright", "dark"), range(3)):
+        picture = tmp_path / "pictures" / side / name / f"{number}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        grey = generator.integers(150, 256, (32, 32)) if name == "bright" else generator.integers(0, 100, (32, 32))
+        Image.fromarray(grey.astype(np.uint8)).save(picture)
+    prepare_task(task_named("images"), tmp_path / "pictures", tmp_path / "set", KeyedHash(b"a secret for tests only"))
+    slices = _slices(ShardSet.open(tmp_path / "set"), task="images")
+    assert slices.task.classes == ("bright", "dark")
+    assert (slices.voters, slices.asked) == (6, 6)
+    (score,) = OnlineKnn(slices, EvaluationView(size=32), _settings(task="images", k=3), ALONE)(_backbone()).values()
+    assert 0 <= score <= 1
 
 
 def test_a_set_without_labels_or_without_validation_patients_is_refused(tmp_path: Path) -> None:
