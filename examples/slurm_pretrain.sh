@@ -26,11 +26,14 @@ submitted=${SLURM_SUBMIT_DIR:-$PWD}    # Slurm runs a copy of this file: its own
 [ -x "$submitted/.venv/bin/torchrun" ] && PATH="$submitted/.venv/bin:$PATH"
 
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-started=$(mktemp)
+mkdir -p "$(dirname "$out")"
+started=$(mktemp "$(dirname "$out")/.started.XXXXXX")    # beside the run: both times are of one clock
 trap 'rm -f "$started"' EXIT
 
 # torchrun starts all processes again when one dies, and they go on from the newest checkpoint. It hands on the signals
-# that it is told to handle, and dies of others.
+# that it is told to handle, and dies of others. It kills processes 30 s after a signal unless told to wait: a step and
+# a checkpoint may take longer.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=100
 code=0
 srun --kill-on-bad-exit=1 torchrun \
     --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "${PROCESSES:-gpu}" --max-restarts 3 \
