@@ -104,7 +104,7 @@ def labelled_slices(settings: KnnSettings, pretraining_data: object) -> Labelled
         raise UsageError(
             "The online kNN tells classes of slices, and this task is of masks",
             seen=task.name,
-            fix="Set monitors.knn.task to another task; radnet task list shows their kinds",
+            fix="Set monitors.knn.task to a task of classes, for example body_region",
         )
     shards = ShardSet.open(settings.data or str(pretraining_data))
     try:
