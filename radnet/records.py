@@ -54,6 +54,7 @@ __all__ = [
     "TaskCard",
     "cell_hash",
     "current_environment",
+    "located_records",
     "read_record",
     "read_records",
     "record_path",
@@ -243,10 +244,17 @@ def read_records(directory: Path) -> list[ResultRecord]:
     Raises:
         UsageError: There is no such directory, or a file there is no valid record; names file and field.
     """
-    records, broken = scan_records(directory)
-    if broken:
-        raise broken[0].error
-    return records
+    return [record for _, record in located_records(directory)]
+
+
+def located_records(directory: Path) -> list[tuple[Path, ResultRecord]]:
+    """As `read_records`, each record with its file: predictions lie relative to that file's directory.
+
+    Raises:
+        UsageError: As `read_records`.
+    """
+    require_directory(directory, "a directory of result records")
+    return [(path, read_record(path)) for path in sorted(_record_files(directory))]
 
 
 def scan_records(directory: Path) -> tuple[list[ResultRecord], list[BrokenRecord]]:

@@ -16,6 +16,7 @@ from radnet.records import (
     TaskCard,
     cell_hash,
     current_environment,
+    located_records,
     read_records,
     write_record,
 )
@@ -75,6 +76,7 @@ def test_record_survives_the_file_exactly(tmp_path: Path) -> None:
     assert path.name == f"{written.cell}.json"
     assert path.read_text().endswith("}\n")
     assert read_records(tmp_path) == [written]
+    assert located_records(tmp_path) == [(path, written)]
 
 
 def test_format_of_the_file_is_fixed(tmp_path: Path) -> None:

@@ -1,19 +1,36 @@
 """A whole report on phantoms with tiny models: what it holds, that it goes on, and what it refuses."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from radnet.analysis.report.records import votes_of_records
+from radnet.analysis.report.records import Votes, votes_of_records
 from radnet.analysis.report.run import analyze
 from radnet.analysis.report.settings import AnalyzeSettings, settings_from_overrides
+from radnet.analysis.report.store import Store
+from radnet.analysis.report.study import Study
+from radnet.analysis.report.wkw import _shown
 from radnet.cli import main
 from radnet.errors import UsageError
+from radnet.records import (
+    Condition,
+    Counts,
+    Interval,
+    ModelCard,
+    ProtocolCard,
+    ResultRecord,
+    TaskCard,
+    cell_hash,
+    current_environment,
+    write_record,
+)
 from radnet.shards import ShardSet
 
 pytestmark = pytest.mark.xdist_group("analysis report")  # one process: the report is made once
@@ -95,23 +112,95 @@ def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str]) ->
     assert "models" in capsys.readouterr().err
 
 
-def test_predictions_of_records_are_compared_on_one_test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def record(model: str, predictions: str | None, seed: int = 0) -> SimpleNamespace:
-        task = SimpleNamespace(name="body_region", manifest_hash="0", classes=("head", "chest"))
-        protocol = SimpleNamespace(name="linear", hash="1")
-        card = SimpleNamespace(name=model)
-        return SimpleNamespace(
-            model=card, task=task, protocol=protocol, fraction=0.5, seed=seed, predictions=predictions
-        )
+def put_record(
+    results: Path, model: str, table: pd.DataFrame | None, *, seed: int = 0, condition: Condition | None = None
+) -> None:
+    """A finished cell, with its predictions where there are any."""
+    card = ModelCard(
+        name=model,
+        arm="random",
+        architecture="resnet18",
+        weights_sha256=hashlib.sha256(model.encode()).hexdigest(),
+        pretraining="none",
+        method=None,
+        parameters=1,
+        in_chans=1,
+        synthetic=False,
+    )
+    classes = ("head", "chest")
+    task = TaskCard(name="body_region", manifest_hash="0" * 64, metric="accuracy", classes=classes, synthetic=True)
+    protocol = ProtocolCard(name="linear", settings={}, hash="1" * 64)
+    cell = cell_hash(card, task, protocol, 0.5, seed, condition)
+    if table is not None:
+        (results / "predictions").mkdir(parents=True, exist_ok=True)
+        table.to_parquet(results / "predictions" / f"{cell}.parquet")
+    record = ResultRecord(
+        created="2026-01-31T12:00:00+00:00",
+        status="done",
+        model=card,
+        task=task,
+        protocol=protocol,
+        fraction=0.5,
+        seed=seed,
+        counts=Counts(train_items=3, val_items=3, test_items=3, train_patients=2, val_patients=2, test_patients=2),
+        metrics={"accuracy": Interval(value=0.5, low=0.25, high=0.75)},
+        condition=condition,
+        predictions=None if table is None else f"predictions/{cell}.parquet",
+        environment=current_environment(),
+        wall_time_s=1,
+        cell=cell,
+    )
+    write_record(record, results)
 
+
+def scores(*first: float) -> pd.DataFrame:
+    """Predictions of three items of the classes 0, 1, 1: the score of class 0 of each."""
     table = pd.DataFrame({"key": ["1", "2", "3"], "patient": ["a", "b", "b"], "target": [0, 1, 1]})
-    for name, first in (("x", [0.9, 0.1, 0.8]), ("y", [0.2, 0.3, 0.4])):
-        table.assign(score_0=first, score_1=1 - np.array(first)).to_parquet(tmp_path / f"{name}.parquet")
-    table.drop(columns="target").assign(value_dice=1.0).to_parquet(tmp_path / "volumes.parquet")
-    records = [record("x", "x.parquet"), record("y", "y.parquet"), record("z", "volumes.parquet"), record("x", None, 1)]
-    monkeypatch.setattr("radnet.analysis.report.records.read_records", lambda directory: records)
+    return table.assign(score_0=first, score_1=1 - np.array(first))
+
+
+def test_predictions_of_records_are_compared_on_one_test_set(tmp_path: Path) -> None:
+    put_record(tmp_path, "x", scores(0.9, 0.1, 0.8))
+    put_record(tmp_path, "y", scores(0.2, 0.3, 0.4))
+    put_record(tmp_path, "z", pd.DataFrame({"key": ["1"], "patient": ["a"], "value_dice": [1.0]}))
+    put_record(tmp_path, "x", None, seed=1)
     (votes,) = votes_of_records(tmp_path)
-    assert votes.models == ["x", "y"]
-    assert votes.correct.tolist() == [[True, True, False], [False, True, True]]
+    right = dict(zip(votes.models, votes.correct.tolist(), strict=True))
+    assert right == {"x": [True, True, False], "y": [False, True, True]}
     assert votes.target.tolist() == ["head", "chest", "chest"]
     assert votes.title == "body_region, linear, 50 % of the training patients, seed 0"
+
+
+def test_votes_under_two_conditions_are_two_comparisons(tmp_path: Path) -> None:
+    dose = Condition(name="dose", on="test", settings={"share": 0.1})
+    for model, plain, dosed in (("x", (0.9, 0.1, 0.1), (0.1, 0.9, 0.9)), ("y", (0.9, 0.1, 0.9), (0.1, 0.9, 0.1))):
+        put_record(tmp_path, model, scores(*plain))
+        put_record(tmp_path, model, scores(*dosed), condition=dose)
+    about = "body_region, linear, 50 % of the training patients"
+    found = {
+        votes.title: dict(zip(votes.models, votes.correct.tolist(), strict=True))
+        for votes in votes_of_records(tmp_path)
+    }
+    assert found == {
+        f"{about}, seed 0": {"x": [True, True, True], "y": [True, True, False]},
+        f"{about}, dose on test, share = 0.1, seed 0": {"x": [False, False, False], "y": [False, False, True]},
+    }
+
+
+def test_predictions_lie_beside_the_record_at_any_depth(tmp_path: Path) -> None:
+    for model in "xy":
+        put_record(tmp_path / "mini", model, scores(0.9, 0.1, 0.1))
+    (votes,) = votes_of_records(tmp_path)
+    assert votes.correct.all()
+
+
+def test_comparisons_whose_titles_begin_alike_have_their_own_figures(tmp_path: Path) -> None:
+    study = SimpleNamespace(
+        settings=SimpleNamespace(resamples=100, seed=0), store=Store(tmp_path, {}), figures=tmp_path / "figures"
+    )
+    rows, title = [True, False, True], "body_region, linear, 50 % of the training patients, dose on test, share = "
+    for share, other in (("0.1", [True, True, True]), ("0.2", [False, True, True])):
+        keys, patients = np.array(["1", "2", "3"]), np.array(["a", "b", "c"])
+        votes = Votes(title + share, ["x", "y"], np.array([rows, other]), keys, patients, np.full(3, "head"))
+        _shown(cast("Study", study), votes, "", [None] * 3)
+    assert len(list((tmp_path / "figures").iterdir())) == 2

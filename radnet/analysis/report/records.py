@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from radnet.analysis.wkw import MOST_MODELS
 from radnet.console import warn
-from radnet.records import ResultRecord, read_records
+from radnet.records import ResultRecord, located_records
 
 TARGET, SCORE = "target", "score_"
 
@@ -21,7 +21,7 @@ class Votes:
     """Models on the same test items.
 
     Attributes:
-        title: Task, protocol, fraction and seed.
+        title: Task, protocol, fraction, condition and seed.
         models: Their names.
         correct: Whether a model is right on an item, bool, (M, N).
         keys: Sample keys, (N,).
@@ -40,30 +40,35 @@ class Votes:
 def votes_of_records(results: Path) -> Iterator[Votes]:
     """Every comparison of at least two models on one test set that records hold, with one label an item.
 
+    Models are compared under one condition only: what was done to the images decides who is right.
+
     Args:
-        results: Directory of result records with their predictions.
+        results: Directory of result records, at any depth, with their predictions beside them.
 
     Raises:
         UsageError: There is no such directory, or a record is broken.
     """
-    groups: dict[tuple[Any, ...], dict[str, ResultRecord]] = {}
-    for record in read_records(results):
+    groups: dict[tuple[Any, ...], dict[str, tuple[ResultRecord, Path]]] = {}
+    for file, record in located_records(results):
         task, protocol = record.task, record.protocol
-        key = (task.name, task.manifest_hash, protocol.name, protocol.hash, record.fraction, record.seed)
-        if record.predictions is not None and (results / record.predictions).is_file():
-            groups.setdefault(key, {}).setdefault(record.model.name, record)
+        condition = record.condition.words if record.condition else ""
+        key = (task.name, task.manifest_hash, protocol.name, protocol.hash, record.fraction, condition, record.seed)
+        predictions = None if record.predictions is None else file.parent / record.predictions
+        if predictions is not None and predictions.is_file():
+            groups.setdefault(key, {}).setdefault(record.model.name, (record, predictions))
     for key, members in sorted(groups.items(), key=lambda group: str(group[0])):
-        tables = {name: _votes(results, record) for name, record in members.items()}
+        tables = {name: _votes(predictions) for name, (_, predictions) in members.items()}
         usable = {name: table for name, table in tables.items() if table is not None}
         if len(usable) < 2:
             continue
         names = list(usable)[:MOST_MODELS]
-        title = f"{key[0]}, {key[2]}, {100 * key[4]:g} % of the training patients, seed {key[5]}"
+        condition = f", {key[5]}" if key[5] else ""
+        title = f"{key[0]}, {key[2]}, {100 * key[4]:g} % of the training patients{condition}, seed {key[6]}"
         if len(usable) > MOST_MODELS:
             warn(f"{title}: {len(usable) - MOST_MODELS} of {len(usable)} models are left out of who knew what")
         first = usable[names[0]]
         names = [name for name in names if usable[name]["key"].tolist() == first["key"].tolist()]
-        classes = next(iter(members.values())).task.classes
+        classes = members[names[0]][0].task.classes
         yield Votes(
             title,
             names,
@@ -74,9 +79,9 @@ def votes_of_records(results: Path) -> Iterator[Votes]:
         )
 
 
-def _votes(results: Path, record: ResultRecord) -> pd.DataFrame | None:
+def _votes(predictions: Path) -> pd.DataFrame | None:
     """Key, patient, target and whether the vote is right; None where an item has several labels or is a volume."""
-    table = pd.read_parquet(results / str(record.predictions))
+    table = pd.read_parquet(predictions)
     scores = [name for name in table.columns if name.startswith(SCORE)]
     if TARGET not in table.columns or not scores:
         return None

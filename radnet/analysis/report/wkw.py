@@ -77,7 +77,8 @@ def _shown(study: Study, votes: Votes, about: str, items: Sequence[int | None]) 
     """Counts, figure and pictures of one comparison; `items` are positions among the pooled items, where known."""
     settings = study.settings
     what = {"title": votes.title, "models": votes.models, "keys": votes.keys.tolist(), "right": votes.correct.tolist()}
-    counted = study.store.part("wkw", {"votes": settings_hash(what)}, partial(_groups, study, votes))
+    identity = settings_hash(what)
+    counted = study.store.part("wkw", {"votes": identity}, partial(_groups, study, votes))
     if not counted or "share" not in counted[0]:
         return [table(f"{votes.title}: no counts", counted)]
     names = [row["right"].replace(" + ", "\n+ ") for row in counted]
@@ -85,7 +86,8 @@ def _shown(study: Study, votes: Votes, about: str, items: Sequence[int | None]) 
         [max(0.0, sign * ((row[end] if row[end] is not None else row["share"]) - row["share"])) for row in counted]
         for sign, end in ((-1, "low"), (1, "high"))
     ]
-    path = study.figures / f"wkw_{study_file(votes.title)[:60]}.png"
+    # titles of two conditions or seeds may begin alike
+    path = study.figures / f"wkw_{study_file(votes.title)[:60]}_{identity[:8]}.png"
     shares, expected = [row["share"] for row in counted], [row["expected"] for row in counted]
     drawn = bars(path, names, shares, (reach[0], reach[1]), "share of items", expected=expected)
     sheet = []
