@@ -210,7 +210,7 @@ class Gap:
         at_home: Balanced accuracy on other patients of the domain it was trained on.
         abroad: Balanced accuracy in the other domain.
         gap: `at_home` - `abroad`, with its interval over patients.
-        classes: The classes that both domains have.
+        classes: The classes of both scores: those that both domains have when shared patients are left out abroad.
     """
 
     at_home: float
@@ -233,7 +233,8 @@ def generalisation_gap(
     """Score lost when a probe that was trained on one domain is used on another.
 
     At home it is scored by cross-validation over patients, abroad after training on the whole home domain without the
-    patients that both share, so home has the harder time: a gap above 0 is no artefact of sizes.
+    patients that both share, so home has the harder time: a gap above 0 is no artefact of sizes. Both scores are means
+    over the same classes: those that are left abroad when the shared patients are.
 
     Args:
         source: (N_s, D), floating: where the probe is trained.
@@ -260,11 +261,13 @@ def generalisation_gap(
     ]
     if len(common) < 2:
         raise RadnetError("A probe needs two classes that both domains have, with two patients each", seen=common)
-    own, other = np.isin(names_s, common), np.isin(names_t, common) & ~np.isin(people_t, people_s)
+    strangers = ~np.isin(people_t, people_s)
+    common = [name for name in common if name in names_t[strangers]]
+    if len(common) < 2:
+        raise RadnetError("Without the patients that both domains share, fewer than two classes are left abroad")
+    own, other = np.isin(names_s, common), np.isin(names_t, common) & strangers
     number = {name: index for index, name in enumerate(common)}
     y_s, y_t = (np.array([number[name] for name in names], dtype=np.int64) for names in (names_s[own], names_t[other]))
-    if len(np.unique(y_t)) < 2:
-        raise RadnetError("Without the patients that both domains share, fewer than two classes are left abroad")
     home, _ = out_of_fold(source[own], y_s, people_s[own], seed=seed)
     abroad = probe(source[own], y_s, seed=seed).predict_proba(target[other])
     metric = METRICS["balanced_accuracy"]

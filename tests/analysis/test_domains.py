@@ -109,3 +109,19 @@ def test_a_probe_that_loses_abroad() -> None:
         generalisation_gap(home, abroad, labels, np.full(40, "unknown"), people, people)
     with pytest.raises(RadnetError, match="share"):
         generalisation_gap(home, abroad, labels, labels, people, people)
+
+
+def test_home_and_abroad_are_means_over_the_same_classes() -> None:
+    kinds = np.repeat(["abdomen", "chest", "head"], 40)
+    centre = np.repeat([[0.5, 0.0], [-0.5, 0.0], [0.0, 8.0]], 40, axis=0)  # two alike, one far from both
+    home, abroad = (centre + np.random.default_rng(seed).normal(size=(120, 2)) for seed in (0, 1))
+    people = np.arange(120)
+    elsewhere = np.where(kinds == "head", people, people + 1000)  # every head abroad is of a patient of home, too
+    gap = generalisation_gap(home, abroad, kinds, kinds, people, elsewhere, resamples=100)
+    assert gap.classes == ("abdomen", "chest")
+    two = kinds != "head"
+    alone = generalisation_gap(
+        home[two], abroad[two], kinds[two], kinds[two], people[two], elsewhere[two], resamples=100
+    )
+    assert (gap.at_home, gap.abroad, gap.gap) == (alone.at_home, alone.abroad, alone.gap)
+    assert abs(gap.gap.value) < 0.1

@@ -14,7 +14,7 @@ from radnet.files import write_atomically
 from radnet.hashing import settings_hash
 
 NUMBERS, PARTS = "numbers", ".parts"
-REVISION = 1
+REVISION = 2
 """Raised when a measure begins to give other numbers: older parts are then computed again."""
 
 Row = dict[str, Any]
