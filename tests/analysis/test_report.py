@@ -18,7 +18,7 @@ from radnet.analysis.report.store import Store
 from radnet.analysis.report.study import Study
 from radnet.analysis.report.wkw import _shown
 from radnet.cli import main
-from radnet.errors import UsageError
+from radnet.errors import RadnetError, UsageError
 from radnet.records import (
     Condition,
     Counts,
@@ -204,3 +204,19 @@ def test_comparisons_whose_titles_begin_alike_have_their_own_figures(tmp_path: P
         votes = Votes(title + share, ["x", "y"], np.array([rows, other]), keys, patients, np.full(3, "head"))
         _shown(cast("Study", study), votes, "", [None] * 3)
     assert len(list((tmp_path / "figures").iterdir())) == 2
+
+
+def test_what_cannot_be_measured_is_kept_and_what_cannot_be_read_is_not(tmp_path: Path) -> None:
+    def too_small() -> list[dict[str, float]]:
+        raise RadnetError("Too few items", seen=1)
+
+    def damaged() -> list[dict[str, float]]:
+        raise RadnetError("Slice 3 cannot be read", file=tmp_path / "ct-000000.tar")
+
+    store = Store(tmp_path, {})
+    reason = [{"model": "x", "reason": "Too few items (seen: 1)"}]
+    assert store.part("spectrum", {"model": "x"}, too_small) == reason
+    assert Store(tmp_path, {}).part("spectrum", {"model": "x"}, list) == reason
+    with pytest.raises(RadnetError, match=r"Slice 3 .*ct-000000\.tar"):
+        store.part("layers", {"model": "x"}, damaged)
+    assert Store(tmp_path, {}).part("layers", {"model": "x"}, lambda: [{"cka": 1.0}]) == [{"cka": 1.0}]

@@ -42,7 +42,10 @@ class Store:
         Args:
             table: Name of the table they belong to.
             identity: What decides these rows: hashes of weights and sets, names as they are shown.
-            compute: Gives them; a RadnetError becomes a row that says why there is no value.
+            compute: Gives them; a RadnetError that concerns no file becomes a row that says why there is no value.
+
+        Raises:
+            RadnetError: A file cannot be read or written. Nothing is kept of the part: the file may be mended.
         """
         key = settings_hash({"revision": REVISION, "table": table, "base": self._base, "part": dict(identity)})
         path = self._out / PARTS / f"{table}-{key[:24]}.json"
@@ -53,6 +56,8 @@ class Store:
             try:
                 rows = [_plain(row) for row in compute()]
             except RadnetError as error:
+                if error.file is not None:
+                    raise
                 shown = {name: value for name, value in identity.items() if name in _SHOWN and value is not None}
                 rows = [_plain({**shown, "reason": error.what + _seen(error)})]
             write_atomically(path, json.dumps(rows))
