@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -19,6 +20,7 @@ from radnet.analysis.report.study import Study
 from radnet.analysis.report.wkw import _shown
 from radnet.cli import main
 from radnet.errors import RadnetError, UsageError
+from radnet.models import LoadedModel, ModelName, load_model
 from radnet.records import (
     Condition,
     Counts,
@@ -94,6 +96,22 @@ def test_an_interrupted_report_goes_on(report: Path, phantom_set: ShardSet, monk
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     for table in (out / "numbers").glob("*.json"):
         assert table.read_bytes() == (report / "out" / "numbers" / table.name).read_bytes(), table.name
+
+
+def test_equal_weights_that_see_other_pictures_share_no_part(
+    report: Path, phantom_set: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_other_normalisation(name: ModelName, **asked: int) -> LoadedModel:
+        model = load_model(name, **asked)
+        return replace(model, std=tuple(value / 3 for value in model.std))
+
+    out = report / "normalised"
+    shutil.copytree(report / "out", out)
+    monkeypatch.setattr("radnet.analysis.report.run.load_model", with_other_normalisation)
+    analyze(settings(out, phantom_set, cache=report / "cache"))
+    for table in ("spectrum", "retrieval", "domains", "similarity", "cka_layers", "wkw_items"):
+        now, before = ((root / "numbers" / f"{table}.json").read_text() for root in (out, report / "out"))
+        assert now != before, table
 
 
 def test_what_is_no_report_is_not_touched(report: Path, phantom_set: ShardSet, tmp_path: Path) -> None:

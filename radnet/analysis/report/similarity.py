@@ -76,7 +76,7 @@ def similarity_section(study: Study) -> Section:
 
 def _identity(study: Study, a: str, b: str) -> dict[str, object]:
     own = study.identity(a, *study.sets)
-    return {**own, "set": None, "other": None, "other_model": b, "other_weights": study.models[b].weights_sha256}
+    return {**own, "set": None, "other": None, "other_model": b, "other_identity": study.model_identity(b)}
 
 
 def _outputs(study: Study, a: str, b: str) -> list[Row]:

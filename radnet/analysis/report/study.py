@@ -84,10 +84,20 @@ class Study:
         """What decides a number of a model on sets."""
         return {
             "model": model,
-            "weights": self.models[model].weights_sha256,
+            **self.model_identity(model),
             "sets": [one.identity() for one in sets],
             "set": sets[0].name if sets else None,
             "other": sets[1].name if len(sets) > 1 else None,
+        }
+
+    def model_identity(self, model: str) -> dict[str, object]:
+        """What decides the features of a model, besides settings: equal weights may be normalised in two ways."""
+        loaded = self.models[model]
+        return {
+            "weights": loaded.weights_sha256,
+            "architecture": loaded.architecture,
+            "mean": list(loaded.mean),
+            "std": list(loaded.std),
         }
 
 

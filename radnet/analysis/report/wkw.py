@@ -54,7 +54,7 @@ def _of_set(study: Study, one: DomainSet, models: list[str], known: NDArray[np.i
     identity = {
         "set": one.name,
         "what": one.identity(),
-        "models": {name: study.models[name].weights_sha256 for name in usable},
+        "models": {name: study.model_identity(name) for name in usable},
     }
     rows = study.store.part("wkw_items", identity, partial(_items, study, one, usable, known))
     if not rows or "reason" in rows[0]:
