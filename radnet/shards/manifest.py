@@ -12,6 +12,8 @@ from radnet.errors import UsageError
 from radnet.files import write_atomically
 
 MANIFEST, INDEX, REJECTS = "manifest.json", "index.parquet", "rejects.parquet"
+KEYED_BY = "keyed_by"
+"""Name in the settings of `KeyedHash.identity`: which secret made the keys. Sets of earlier versions lack it."""
 
 
 class _Frozen(BaseModel):
@@ -73,6 +75,11 @@ class Manifest(_Frozen):
     def content_hash(self) -> str:
         """What the set holds as 64 hex digits: slices, patients, splits and labels, whatever the files are called."""
         return self.content_sha256
+
+    def other_secret(self, other: "Manifest") -> bool:
+        """Whether the keys of two sets are known to be of different secrets; False where a set does not say."""
+        ours, theirs = self.settings.get(KEYED_BY), other.settings.get(KEYED_BY)
+        return ours is not None and theirs is not None and ours != theirs
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:

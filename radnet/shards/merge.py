@@ -15,7 +15,7 @@ from radnet.hashing import canonical_json
 from radnet.scans.sources import Reject
 from radnet.shards.copying import Copier, carried, place_of, require_output, rows_in_order, write_set
 from radnet.shards.locations import COPY_AGAIN
-from radnet.shards.manifest import Manifest
+from radnet.shards.manifest import KEYED_BY, Manifest
 from radnet.shards.sample import DEFAULT_SHARD_BYTES, Sample
 from radnet.shards.shard_set import ShardSet
 
@@ -77,6 +77,9 @@ def merge_sets(
     }
     if manifests[0].settings.get("split_fractions") is not None:
         settings["split_fractions"] = manifests[0].settings["split_fractions"]
+    secrets = {manifest.settings.get(KEYED_BY) for manifest in manifests}
+    if len(secrets) == 1 and None not in secrets:
+        settings[KEYED_BY] = secrets.pop()
     size = manifests[0].slice_size
     with Copier() as copier:
         manifest = write_set(

@@ -11,7 +11,7 @@ from typing import Any
 from radnet.errors import UsageError, did_you_mean
 from radnet.shards.columns import batches
 from radnet.shards.copying import Copier, require_output, rows_in_order, write_set
-from radnet.shards.manifest import Manifest
+from radnet.shards.manifest import KEYED_BY, Manifest
 from radnet.shards.sample import DEFAULT_SHARD_BYTES, Sample
 from radnet.shards.shard_set import ShardSet
 from radnet.shards.splits import SPLITS
@@ -106,7 +106,7 @@ def subset_set(
         "selection": selection.describe(),
         "left_out": {"series": totals.series - len(chosen), "patients": totals.patients - len(patients)},
         "shard_bytes": shard_bytes,
-        **{name: settings[name] for name in ("split_fractions", "prepared") if name in settings},
+        **{name: settings[name] for name in ("split_fractions", "prepared", KEYED_BY) if name in settings},
     }
     size = source.manifest.slice_size
     with Copier() as copier:

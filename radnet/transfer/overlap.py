@@ -3,11 +3,14 @@
 A model's provenance names the content of every set it was pretrained on, those of its initial weights too. Such a set
 is looked for among the sets that are at hand, and its training slices are held against the test slices. Equal hashes
 mean equal pixels: a slice that was resized, cropped or compressed otherwise is not found, so sets that were stored at
-different sizes are compared by patient alone. What cannot be compared is said, never assumed.
+different sizes are compared by patient alone. Patient keys of two secrets have nothing in common, so where the
+manifests say that the secrets differ, pixels alone are compared, and nothing where sizes differ as well. What cannot be
+compared is said, never assumed.
 """
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -53,27 +56,80 @@ def overlap_with_test(model: LoadedModel, shards: ShardSet, items: TaskItems, pl
     patients = np.unique(index["patient_key"].to_numpy()[test].astype(np.str_))
     shared = np.zeros(len(test), dtype=bool)
     shared_patients: set[str] = set()
-    missing, by_patient, looked_into = [], [], []
+    looked_into: list[str] = []
+    unsure = _Unsure()
     for wanted in dict.fromkeys(model.data):
         path = known.get(wanted)
         if path is None:
-            missing.append(wanted[:12])
+            unsure.missing.append(wanted[:12])
             continue
-        looked_into.append(wanted)
         seen, seen_patients = _trained_on(path, wanted)
-        if read_manifest(path).slice_size != own.slice_size:
-            by_patient.append(wanted[:12])
-        shared |= np.isin(content, seen)
+        found = np.isin(content, seen)
+        theirs = read_manifest(path)
+        comparable = unsure.add(
+            wanted[:12], other_size=theirs.slice_size != own.slice_size, other_secret=own.other_secret(theirs)
+        )
+        if comparable or found.any():
+            looked_into.append(wanted)
+        shared |= found
         shared_patients |= set(patients[np.isin(patients, seen_patients)].tolist())
-    message = _words(missing, by_patient, len(looked_into))
+    keys_tell = bool(looked_into) and not (unsure.by_pixel or unsure.nothing)
     return Overlap(
-        checked=bool(looked_into) and not missing,
+        checked=bool(looked_into) and not unsure.missing and not unsure.nothing,
         test_items=len(test),
         shared_items=int(shared.sum()),
-        shared_patients=len(shared_patients) if looked_into else None,
+        shared_patients=len(shared_patients) if keys_tell or shared_patients else None,
         sets=tuple(looked_into),
-        message=message,
+        message=unsure.words(bool(looked_into)),
     )
+
+
+@dataclass
+class _Unsure:
+    """Pretraining sets, by the first digits of their content, of which not all can be known.
+
+    Attributes:
+        missing: Not at hand.
+        by_patient: Stored at another size: pixels do not tell.
+        by_pixel: Keyed with another secret: patient keys do not tell.
+        nothing: Both.
+    """
+
+    missing: list[str] = field(default_factory=list)
+    by_patient: list[str] = field(default_factory=list)
+    by_pixel: list[str] = field(default_factory=list)
+    nothing: list[str] = field(default_factory=list)
+
+    def add(self, name: str, *, other_size: bool, other_secret: bool) -> bool:
+        """Note what cannot be compared of a set; whether anything can."""
+        if other_size and other_secret:
+            self.nothing.append(name)
+        elif other_size:
+            self.by_patient.append(name)
+        elif other_secret:
+            self.by_pixel.append(name)
+        return not (other_size and other_secret)
+
+    def words(self, compared: bool) -> str:
+        """What was compared, and what could not be."""
+        said = []
+        if compared:
+            said.append("compared by the SHA-256 of pixels and by patient key, training slices against test slices")
+        if self.by_patient:
+            said.append(f"stored at another size, so only patient keys can tell: {', '.join(self.by_patient)}")
+        if self.by_pixel:
+            said.append(f"keyed with another secret, so only pixels can tell: {', '.join(self.by_pixel)}")
+        if self.nothing:
+            said.append(
+                "stored at another size and keyed with another secret, so neither pixels nor patient keys can tell: "
+                f"{', '.join(self.nothing)} (build the two sets with one secret)"
+            )
+        if self.missing:
+            said.append(
+                f"pretraining sets that are not at hand and were not compared: {', '.join(self.missing)} (name the "
+                "directory that holds them as pretraining_sets=[DIRECTORY])"
+            )
+        return "; ".join(said)
 
 
 def overlap_words(overlap: Overlap) -> str:
@@ -81,26 +137,12 @@ def overlap_words(overlap: Overlap) -> str:
     if not overlap.checked and not overlap.sets:
         return f"overlap with pretraining not checked: {overlap.message}"
     share = 100 * overlap.shared_items / max(overlap.test_items, 1)
-    found = (
-        f"{overlap.shared_items} of {overlap.test_items} test images ({share:.1f} %) and "
-        f"{overlap.shared_patients or 0} of their patients are in the pretraining set"
-    )
+    images = f"{overlap.shared_items} of {overlap.test_items} test images ({share:.1f} %)"
+    if overlap.shared_patients is None:
+        found = f"{images} are in the pretraining set, of their patients nothing is known"
+    else:
+        found = f"{images} and {overlap.shared_patients} of their patients are in the pretraining set"
     return found if overlap.checked else f"{found}, as far as could be checked: {overlap.message}"
-
-
-def _words(missing: list[str], by_patient: list[str], looked_into: int) -> str:
-    """What was compared, and what could not be."""
-    said = []
-    if looked_into:
-        said.append("compared by the SHA-256 of pixels and by patient key, training slices against test slices")
-    if by_patient:
-        said.append(f"stored at another size, so only patient keys can tell: {', '.join(by_patient)}")
-    if missing:
-        said.append(
-            f"pretraining sets that are not at hand and were not compared: {', '.join(missing)} (name the directory "
-            "that holds them as pretraining_sets=[DIRECTORY])"
-        )
-    return "; ".join(said)
 
 
 def _read_by_run(name: ModelName) -> Iterable[Path]:

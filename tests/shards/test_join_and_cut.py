@@ -34,6 +34,7 @@ def test_a_subset_of_everything_and_a_merge_of_its_parts_are_the_set(built: Path
     assert verify_set(tmp_path / "one" / "ct", full=True).problems == ()
     assert report.manifest.content_sha256 == ShardSet.open(built).manifest.content_sha256
     assert report.repeated == 0
+    assert report.manifest.settings["keyed_by"] == ShardSet.open(built).manifest.settings["keyed_by"]
     merge_sets(tmp_path / "two" / "ct", parts[::-1], shard_bytes=60_000)
     assert _bytes(tmp_path / "one" / "ct") == _bytes(tmp_path / "two" / "ct")
 
