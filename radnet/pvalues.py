@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 Z_95 = float(ndtri(0.975))
 Z_POWER_80 = float(ndtri(0.8))
@@ -53,3 +53,39 @@ def p_from_interval(value: float, low: float, high: float) -> float:
 def detectable_from_interval(low: float, high: float) -> float:
     """The smallest true difference that would be found with 80 % power at 5 %, from the width of a 95 % interval."""
     return (high - low) / (2 * Z_95) * (Z_95 + Z_POWER_80)
+
+
+def mixed_degrees(seed_share: float, seeds: int, patients: int) -> float:
+    """Degrees of freedom of a mean over seeds and patients: between the S - 1 of the seeds and the P - 1 of patients.
+
+    1 / d is the mean of both 1 / d, weighted with their shares in the variance. Satterthwaite's rule (1946, Biometrics
+    Bulletin 2) squares the shares, which trusts a share that was itself estimated from a few seeds too much (see
+    `radnet.transfer.statistics.seeds`, which measured both).
+
+    Args:
+        seed_share: Part of the variance that is of the seeds, in [0, 1].
+        seeds: Number of seeds S; one counts as two.
+        patients: Number of patients P; fewer than two count as two.
+    """
+    return 1 / (seed_share / max(seeds - 1, 1) + (1 - seed_share) / max(patients - 1, 1))
+
+
+def p_from_t(value: float, error: float, degrees: float) -> float:
+    """Two-sided p value of a difference with its standard error, from the t distribution.
+
+    Returns:
+        p in [0, 1]; 1 for no difference, 0 where the error is 0 and the difference is not.
+    """
+    if value == 0:
+        return 1.0
+    return float(2 * stdtr(degrees, -abs(value) / error)) if error > 0 else 0.0
+
+
+def t_reach(error: float, degrees: float) -> float:
+    """Half the width of the 95 % interval that a standard error and the t distribution give."""
+    return float(stdtrit(degrees, 0.975)) * error
+
+
+def detectable_from_t(error: float, degrees: float) -> float:
+    """The smallest true difference that would be found with 80 % power at 5 % (Bloom 1995, Evaluation Review 19)."""
+    return float(stdtrit(degrees, 0.975) + stdtrit(degrees, 0.8)) * error

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from radnet.pvalues import detectable_from_interval, holm, p_from_interval
+from radnet.pvalues import (
+    detectable_from_interval,
+    detectable_from_t,
+    holm,
+    mixed_degrees,
+    p_from_interval,
+    p_from_t,
+    t_reach,
+)
 
 
 def test_holm_against_the_definition() -> None:
@@ -33,3 +41,20 @@ def test_detectable_difference_is_found_four_times_in_five() -> None:
     difference = detectable_from_interval(-half, half)
     power = stats.norm.sf(stats.norm.ppf(0.975) - difference / error)
     assert power == pytest.approx(0.8, abs=1e-6)
+
+
+def test_degrees_lie_between_those_of_the_seeds_and_of_the_patients() -> None:
+    assert mixed_degrees(1.0, 3, 40) == 2
+    assert mixed_degrees(0.0, 3, 40) == 39
+    assert mixed_degrees(0.5, 3, 40) == pytest.approx(1 / (0.25 + 0.5 / 39))
+    assert mixed_degrees(0.5, 1, 0) == 1, "what cannot be seen counts as one degree, not as none"
+
+
+def test_p_interval_and_power_of_an_error_are_those_of_the_t_distribution() -> None:
+    for degrees in (1, 2.5, 39):
+        t = stats.t(degrees)
+        assert p_from_t(-0.3, 0.1, degrees) == pytest.approx(2 * t.sf(3))
+        assert t_reach(0.1, degrees) == pytest.approx(0.1 * t.ppf(0.975))
+        assert detectable_from_t(0.1, degrees) == pytest.approx(0.1 * (t.ppf(0.975) + t.ppf(0.8)))
+    assert p_from_t(0.0, 0.0, 5) == 1
+    assert p_from_t(0.1, 0.0, 5) == 0

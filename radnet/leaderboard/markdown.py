@@ -28,11 +28,12 @@ How to read it:
   differ when that interval does not hold 0.
 - `Holm p` is corrected for the number of comparisons with ImageNet.
   {family}
-  With `~` p comes from the width of the interval: the record holds no test, or the row has several seeds.
+  With `~` p comes from the width of intervals: the record holds no test, or the row has several seeds. Of several
+  seeds p is of a t distribution for seeds and patients together, and never below the smallest p of their own tests.
 - `ranks`: the middle 95 % of the row's ranks when test patients are drawn again, and how often it is first. With `~`
   the records kept no resamples and the ranks come from the intervals alone.
-- Not enough patients to tell: no difference at 5 %, with fewer than {patients} test patients or less than 80 % power to
-  find a difference of {margin}. That is no evidence for equality.
+- Not enough patients to tell: fewer than {patients} test patients, whatever p is; or no difference at 5 % with less
+  than 80 % power to find a difference of {margin}. That is no evidence for equality.
 - `synthetic`: scans or pretraining data were made by a phantom. Such numbers show that the path works and say
   nothing about patients.
 - Unavailable rows have no number; the note below their table says why and how to mend it.

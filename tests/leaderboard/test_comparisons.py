@@ -1,10 +1,12 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from radnet.leaderboard.claims import claims_of
-from radnet.leaderboard.comparisons import Verdict
+from radnet.leaderboard.comparisons import Comparison, Verdict, over_seeds
 from radnet.leaderboard.tables import build_tables
 from radnet.pvalues import Z_95, holm
 from radnet.records import Condition, Difference, Interval, Resampled, ResultRecord
@@ -174,18 +176,88 @@ def test_plain_interval_is_taken_for_a_difference_without_a_test(make: Make) -> 
     assert record.differences == {REFERENCE: Difference(value=0.1, low=0.0, high=0.2)}
 
 
-def test_seeds_widen_the_interval_by_their_spread_and_share_the_patients(make: Make) -> None:
-    values, error = [0.02, 0.05, 0.08], 0.01
-    half = Z_95 * error
-    records = [make("timm:resnet18", 0.8, seed=seed) for seed in range(3)]
-    records += [make("run:a/b", 0.8 + v, seed=seed, differences=against(v, half, 0.9)) for seed, v in enumerate(values)]
+def of_seeds(make: Make, values: list[float], half: float, p: list[float | None], patients: int = 40) -> Comparison:
+    """The comparison of a row whose seeds have these differences."""
+    records = [make("timm:resnet18", 0.5, seed=seed, patients=patients) for seed in range(len(values))]
+    records += [
+        make("run:a/b", 0.5, seed=seed, patients=patients, differences=against(value, half, p[seed]))
+        for seed, value in enumerate(values)
+    ]
     (table,) = build_tables(records)
     (comparison,) = [row.comparison for row in table.rows if row.comparison]
-    total = math.sqrt(error**2 + 0.03**2 / 3)
+    return comparison
+
+
+def test_seeds_widen_the_interval_by_their_spread_and_share_the_patients(make: Make) -> None:
+    error = 0.01
+    comparison = of_seeds(make, [0.02, 0.05, 0.08], Z_95 * error, [None] * 3)
+    of_the_seeds = 0.03**2 / 3
+    total = math.sqrt(error**2 + of_the_seeds)
+    share = of_the_seeds / total**2
+    t = stats.t(1 / (share / 2 + (1 - share) / 39))
     assert comparison.value == pytest.approx(0.05)
-    assert (comparison.low, comparison.high) == pytest.approx((0.05 - Z_95 * total, 0.05 + Z_95 * total))
-    assert comparison.p == pytest.approx(math.erfc(0.05 / total / math.sqrt(2)))
+    reach = t.ppf(0.975) * total
+    assert (comparison.low, comparison.high) == pytest.approx((0.05 - reach, 0.05 + reach))
+    assert comparison.p == pytest.approx(2 * t.sf(0.05 / total))
+    assert comparison.detectable == pytest.approx((t.ppf(0.975) + t.ppf(0.8)) * total)
     assert not comparison.tested
+
+
+def test_seeds_that_agree_leave_the_degrees_of_the_patients_and_those_that_do_not_their_own(make: Make) -> None:
+    agreeing = of_seeds(make, [0.05] * 3, Z_95 * 0.01, [None] * 3)
+    assert agreeing.p == pytest.approx(2 * stats.t(39).sf(5))
+    differing = of_seeds(make, [0.0, 0.05, 0.10], 0.0, [None] * 3)
+    assert differing.p == pytest.approx(stats.ttest_1samp([0.0, 0.05, 0.10], 0).pvalue)
+    assert of_seeds(make, [0.0, 0.0], 0.0, [None] * 2).p == 1
+
+
+def test_several_seeds_never_have_a_smaller_p_than_the_tests_of_the_patients_gave(make: Make) -> None:
+    assert of_seeds(make, [0.1, 0.1, 0.1], 0.001, [0.4, 0.03, 0.2]).p == 0.03
+    assert of_seeds(make, [0.1, 0.1, 0.1], 0.001, [None, 0.3, None]).p == 0.3
+    wide = of_seeds(make, [-0.1, 0.0, 0.12], 0.001, [0.01, 1.0, 0.01])
+    assert wide.p > 0.9, "the seeds' spread counts as well"
+
+
+def test_four_patients_show_nothing_however_many_seeds_agree(make: Make) -> None:
+    """Normal quantiles found p next to nothing in two seeds each of which alone had p 0.11."""
+    comparison = of_seeds(make, [0.15, 0.15], 0.01, [0.11, 0.12], patients=4)
+    assert comparison.p == 0.11
+    assert comparison.verdict is Verdict.TOO_FEW
+    assert of_seeds(make, [0.15, 0.15], 0.0001, [None, None], patients=19).verdict is Verdict.TOO_FEW
+    assert of_seeds(make, [0.15, 0.15], 0.0001, [None, None], patients=20).verdict is Verdict.BETTER
+
+
+@pytest.mark.parametrize(
+    ("patients", "seeds", "of_patients", "of_seeds"),
+    [(20, 3, 1.0, 0.0), (20, 3, 0.3, 1.0), (20, 5, 0.3, 1.0), (40, 3, 1.0, 0.3), (40, 5, 0.5, 0.5)],
+)
+def test_rows_of_seeds_without_a_difference_are_seldom_called_different(
+    patients: int, seeds: int, of_patients: float, of_seeds: float
+) -> None:
+    """At 5 % and at 0.5 %, where Holm's correction looks, on intervals and tests of normal patients."""
+    generator = np.random.default_rng(0)
+    t = stats.t(patients - 1)
+    rows = 1500
+    common = of_patients * generator.normal(size=(rows, 1, patients))
+    own = of_seeds * generator.normal(size=(rows, seeds, 1)) + 0.1 * generator.normal(size=(rows, seeds, patients))
+    values = common + own
+    means, errors = values.mean(2), values.std(2, ddof=1) / math.sqrt(patients)
+    halves, tests = t.ppf(0.975) * errors, 2 * t.sf(np.abs(means) / errors)
+    p_values = np.array(
+        [
+            over_seeds(
+                "timm:a",
+                [
+                    Difference(value=value, low=value - half, high=value + half, p=p)
+                    for value, half, p in zip(*row, strict=True)
+                ],
+                patients,
+            ).p
+            for row in zip(means.tolist(), halves.tolist(), tests.tolist(), strict=True)
+        ]
+    )
+    assert (p_values <= 0.05).mean() <= 0.065
+    assert (p_values <= 0.005).mean() <= 0.015
 
 
 def test_sets_of_one_task_are_told_apart(make: Make) -> None:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from radnet.errors import RadnetError, UsageError
+from radnet.pvalues import mixed_degrees
 from radnet.records import Interval
 from radnet.transfer.statistics.bootstrap import (
     MOST_UNDEFINED,
@@ -136,7 +137,7 @@ def _combined(
     by_seed_alone = max(0.0, by_seed - crossed / trainings)
     variance = by_patient + by_seed_alone
     share = by_seed_alone / variance if variance > 0 else 0.0
-    degrees = 1 / (share / (trainings - 1) + (1 - share) / (patients - 1))
+    degrees = mixed_degrees(share, trainings, patients)
     reach = float(stdtrit(degrees, (1 + level) / 2)) * variance**0.5
     value = float(means.mean())
     low, high = bounds if bounds is not None else (-np.inf, np.inf)
