@@ -151,8 +151,10 @@ def _overlap(record: ResultRecord) -> str:
     overlap = record.overlap
     if overlap is None:
         return "not looked up"
-    if not overlap.checked:
+    if not overlap.checked and not overlap.sets:
         return f"not looked up: {overlap.message}"
     patients = "" if overlap.shared_patients is None else f", {overlap.shared_patients} patients"
     words = f"{overlap.shared_items} of {overlap.test_items} test items{patients}"
+    if not overlap.checked:
+        return f"{words}, as far as could be checked: {overlap.message}"
     return f"{words}. {overlap.message}".rstrip(". ") if overlap.message else words

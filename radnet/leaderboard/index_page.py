@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from radnet.leaderboard.comparisons import Verdict
+from radnet.leaderboard.notes import seen_in_pretraining
 from radnet.leaderboard.tables import Row, Table, task_labels
 
 SIGNS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "=", Verdict.TOO_FEW: "?"}
@@ -143,7 +144,7 @@ def _line(row: Row, table: Table, domain: tuple[float, float], task: str) -> dic
     }
     if not row.available:
         return line | {"why": " ".join(sorted({record.message for record in row.records}))}
-    seen = max((record.overlap.shared_items for record in row.records if record.overlap is not None), default=0)
+    seen = seen_in_pretraining(row.records)
     if seen:
         line["seen"] = seen
     value = row.metrics[table.task.metric]

@@ -1,7 +1,9 @@
 """What a reader must know before believing a row: sentences below a table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
+
+from radnet.records import ResultRecord
 
 if TYPE_CHECKING:
     from radnet.leaderboard.tables import Row, Table
@@ -57,12 +59,28 @@ def _on_row(row: "Row", primary: str) -> Iterator[str]:
                 f"{row.label}: {name} was undefined on {100 * metric.undefined:.1f} % of the resamples (too few "
                 "patients of a class), which were left out."
             )
-    seen = max((record.overlap.shared_items for record in row.records if record.overlap is not None), default=0)
+    seen = seen_in_pretraining(row.records)
     if seen:
-        yield f"{row.label}: {seen} test items were in its pretraining set, so its score may be too high."
+        yield f"{row.label}: {seen}, so its score may be too high."
     stopped = [record.seed for record in row.records if _stopped_early(record.selected)]
     if stopped:
         yield f"{row.label}: the chosen fit had not converged (seed {', '.join(map(str, stopped))})."
+
+
+def seen_in_pretraining(records: Iterable[ResultRecord]) -> str:
+    """What pretraining has seen of a row's test set, by pixels and by patient, in words; empty for nothing.
+
+    Sets that were stored at different sizes share no pixels, so patients count even where no item was found, and what
+    was found counts even where another pretraining set was not at hand.
+    """
+    overlaps = [record.overlap for record in records if record.overlap is not None]
+    counts = {
+        "item": max((overlap.shared_items for overlap in overlaps), default=0),
+        "patient": max((overlap.shared_patients or 0 for overlap in overlaps), default=0),
+    }
+    found = [f"{count} test {what}{'s' if count > 1 else ''}" for what, count in counts.items() if count]
+    verb = "was" if sum(counts.values()) == 1 else "were"
+    return f"{' and '.join(found)} {verb} in its pretraining set" if found else ""
 
 
 def _stopped_early(selected: Mapping[str, object]) -> bool:

@@ -13,6 +13,7 @@ from radnet.leaderboard.claims import claims_of
 from radnet.leaderboard.comparisons import ALPHA, FAMILY, FEWEST_PATIENTS, MARGIN
 from radnet.leaderboard.figures import FractionFigure
 from radnet.leaderboard.index_page import lines_of, matrices
+from radnet.leaderboard.notes import seen_in_pretraining
 from radnet.leaderboard.tables import Table
 from radnet.records import ResultRecord
 
@@ -130,6 +131,7 @@ def _cell(record: ResultRecord, table: Table, content: SiteContent) -> dict[str,
         "per_class": {name: bars(values) for name, values in sorted(record.per_class.items())},
         "drawings": drawings(record),
         "facts": facts(record),
+        "seen": seen_in_pretraining([record]),
         "json": record.model_dump_json(indent=2, exclude={"resampled"}),
         "synthetic": record.model.synthetic or record.task.synthetic,
     }

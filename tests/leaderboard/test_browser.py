@@ -66,7 +66,7 @@ def study_site(make: Make, tmp_path: Path) -> Path:
                     differences={REFERENCE: Difference(value=value, low=value - 0.01, high=value + 0.01, p=p)},
                     per_class={"f1": {"head": Interval(value=0.9, low=0.8, high=0.95), "thorax": None}},
                     curves={"val_accuracy": Curve(over="epoch", at=(0, 1, 2), values=(0.2, None, 0.7))},
-                    overlap=Overlap(checked=True, test_items=400, shared_items=3),
+                    overlap=Overlap(checked=True, test_items=400, shared_items=3, shared_patients=2),
                     resampled=Resampled(draws="x", values=(0.8, 0.9)),
                 )
             )
@@ -93,6 +93,7 @@ def opened(browser: Any, page: Path, width: int = 1280) -> Any:
 def test_table_sorts_and_filters(browser: Any, study_site: Path) -> None:
     tab = opened(browser, study_site)
     assert tab.inner_text("#shown") == "14 of 14 rows"
+    assert "3 test items and 2 test patients were in its pretraining set" in tab.inner_text("#grid")
     tab.click(".tabulator-col[tabulator-field=score] .tabulator-col-title")
     scores = tab.evaluate("RADNET_GRID.getRows('active').map(row => row.getData().score)")
     known = [score for score in scores if score is not None]

@@ -11,11 +11,12 @@ import pytest
 from radnet.cli import main
 from radnet.errors import RadnetError
 from radnet.leaderboard import write_leaderboard
-from radnet.leaderboard.cell_page import bars, drawings
+from radnet.leaderboard.cell_page import bars, drawings, facts
 from radnet.leaderboard.figures import fraction_figures
+from radnet.leaderboard.index_page import lines_of
 from radnet.leaderboard.site import ASSETS, data_script
 from radnet.leaderboard.tables import build_tables
-from radnet.records import Curve, Difference, Interval, ResultRecord, write_record
+from radnet.records import Curve, Difference, Interval, Overlap, ResultRecord, write_record
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 HOSTILE = "</script><img src=x onerror=alert(1)>{{ 7 * 7 }} $x$ \u2028"
@@ -131,6 +132,63 @@ def test_one_broken_file_is_named_skipped_counted_and_gives_exit_code_1(
     assert "cut.json" in (tmp_path / "LEADERBOARD.md").read_text()
     assert "1 broken file, skipped" in re.sub(r"<[^>]*>", "", (tmp_path / "site" / "index.html").read_text())
     assert "timm:a" in (tmp_path / "leaderboard.csv").read_text()
+
+
+LEAKS = [
+    (Overlap(checked=True, test_items=400, shared_items=3), "3 test items were", "3 of 400 test items"),
+    (
+        Overlap(checked=True, test_items=400, shared_patients=12, sets=("a",), message="stored at another size"),
+        "12 test patients were",
+        "0 of 400 test items, 12 patients. stored at another size",
+    ),
+    (
+        Overlap(checked=False, test_items=400, shared_items=5, shared_patients=1, sets=("a",), message="b is missing"),
+        "5 test items and 1 test patient were",
+        "5 of 400 test items, 1 patients, as far as could be checked: b is missing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overlap", "seen", "fact"), LEAKS, ids=["items", "patients", "one set missing"])
+def test_what_pretraining_has_seen_is_marked_wherever_the_row_stands(
+    overlap: Overlap, seen: str, fact: str, make: Make, tmp_path: Path
+) -> None:
+    record = make("run:x/y", 0.9, overlap=overlap)
+    (line,) = lines_of(build_tables([record]))
+    assert line["seen"] == f"{seen} in its pretraining set"
+    assert dict(facts(record))["test images in the pretraining set"] == fact
+    write_record(record, tmp_path)
+    site = write_leaderboard(tmp_path).site.parent
+    assert f"{seen} in its pretraining set" in (site / "cells" / f"{record.cell}.html").read_text()
+    assert f"{seen} in its pretraining set" in (tmp_path / "LEADERBOARD.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("overlap", "fact"),
+    [
+        (None, "not looked up"),
+        (
+            Overlap(checked=False, test_items=400, message="its sets are not known"),
+            "not looked up: its sets are not known",
+        ),
+        (Overlap(checked=True, test_items=400, shared_patients=0, sets=("a",)), "0 of 400 test items, 0 patients"),
+        (
+            Overlap(checked=False, test_items=400, shared_patients=0, sets=("a",), message="b is missing"),
+            "0 of 400 test items, 0 patients, as far as could be checked: b is missing",
+        ),
+    ],
+    ids=["nobody asked", "nothing compared", "nothing found", "nothing found in one of two sets"],
+)
+def test_nothing_seen_is_no_alarm_and_not_looked_up_means_that_nothing_was_compared(
+    overlap: Overlap | None, fact: str, make: Make, tmp_path: Path
+) -> None:
+    record = make("run:x/y", 0.9, overlap=overlap)
+    (line,) = lines_of(build_tables([record]))
+    assert "seen" not in line
+    assert dict(facts(record))["test images in the pretraining set"] == fact
+    write_record(record, tmp_path)
+    site = write_leaderboard(tmp_path).site.parent
+    assert "alarm-box" not in (site / "cells" / f"{record.cell}.html").read_text()
 
 
 def test_site_that_cannot_be_written_is_an_error_and_leaves_the_old_one(make: Make, tmp_path: Path) -> None:

@@ -91,6 +91,14 @@ def test_what_weakens_a_row_is_said(make: Make) -> None:
     assert "not converged (seed 0)" in notes(make("timm:a", 0.5, selected={"C": 1.0, "not_converged": [1.0, 10.0]}))
     seen = Overlap(checked=True, test_items=400, shared_items=3)
     assert "3 test items were in its pretraining set" in notes(make("timm:a", 0.5, overlap=seen))
+    by_patient = Overlap(checked=True, test_items=400, shared_patients=12, message="stored at another size")
+    assert "timm:a: 12 test patients were in its pretraining set" in notes(make("timm:a", 0.5, overlap=by_patient))
+    both = seen.model_copy(update={"shared_patients": 1})
+    assert "3 test items and 1 test patient were in" in notes(make("timm:a", 0.5, overlap=both))
+    one = Overlap(checked=False, test_items=400, shared_patients=1, sets=("a",), message="set b is not at hand")
+    assert "1 test patient was in its pretraining set" in notes(make("timm:a", 0.5, overlap=one))
+    nothing = Overlap(checked=True, test_items=400, shared_patients=0)
+    assert notes(make("timm:a", 0.5, overlap=nothing)) == ""
     assert "converged" not in notes(make("timm:a", 0.5, selected={"C": 1.0, "not_converged": [10.0]}))
 
 

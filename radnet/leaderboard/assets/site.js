@@ -52,7 +52,7 @@
       about.append(element("span", "badge " + line.arm, line.arm), " " + line.arch + (line.pre ? " · " + line.pre : "") + (line.syn ? " · synthetic" : ""));
       box.appendChild(about);
       box.appendChild(element("span", "cell-sub narrow", line.task + ", " + settingOf(line)));
-      if (line.seen) box.appendChild(element("span", "cell-sub alarm", line.seen + " test items were in its pretraining set"));
+      if (line.seen) box.appendChild(element("span", "cell-sub alarm", line.seen));
       if (line.cells.length > 1) {
         const seeds = element("span", "cell-sub", "seeds ");
         for (const [seed, hash] of line.cells) {
