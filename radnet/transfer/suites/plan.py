@@ -102,15 +102,22 @@ def plan_cells(suite: Suite, only: Mapping[str, str | list[str] | None] | None =
         if not all(_value(cell, name) & values for name, values in wanted.items()):
             continue
         known = found.get(cell.key)
-        if known is not None and not set(cell.experiments) <= set(known.experiments):
-            cell = replace(known, experiments=(*known.experiments, *cell.experiments))
-        found[cell.key] = cell
+        found[cell.key] = cell if known is None else _merged(known, cell)
     if not found:
         raise UsageError("No cell is left", seen=dict(only or {}), fix="Choose less strictly; --dry-run lists all")
     order: dict[tuple[str, ...], int] = {}
     for cell in found.values():
         order.setdefault(cell.group, len(order))
     return sorted(found.values(), key=lambda cell: order[cell.group])
+
+
+def _merged(first: PlannedCell, second: PlannedCell) -> PlannedCell:
+    """One cell that is wanted twice, by two blocks or by two arms of one model: the first, with what both are for."""
+    return replace(
+        first,
+        experiments=tuple(dict.fromkeys([*first.experiments, *second.experiments])),
+        is_reference=first.is_reference or second.is_reference,
+    )
 
 
 def _value(cell: PlannedCell, name: str) -> set[str]:

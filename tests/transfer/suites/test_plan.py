@@ -21,6 +21,32 @@ def test_a_cell_of_two_experiments_is_planned_once() -> None:
     assert {cell.arm: cell.experiments for cell in plan} == {"first": ("T", "U"), "second": ("U",)}
 
 
+def test_an_experiment_that_comes_again_loses_none_of_the_others() -> None:
+    blocks = [{**BLOCK, "experiment": name} for name in ("T", "U", "T")]
+    (cell,) = plan_cells(suite_of(blocks=blocks))
+    assert cell.experiments == ("T", "U")
+
+
+@pytest.mark.parametrize("reference", ["imagenet", "baseline"])
+@pytest.mark.parametrize("experiment", ["T", "U"])
+def test_two_arms_of_one_model_are_one_cell_that_stays_the_reference(reference: str, experiment: str) -> None:
+    suite = suite_of(
+        models={"imagenet": "timm:resnet18", "baseline": "timm:resnet18", "first": "random:resnet10t"},
+        reference=reference,
+        blocks=[
+            {**BLOCK, "models": ["imagenet", "first"]},
+            {**BLOCK, "experiment": experiment, "models": ["baseline"]},
+        ],
+    )
+    cells = {cell.model: cell for cell in plan_cells(suite)}
+    assert len(cells) == len(plan_cells(suite)) == 2
+    both = cells["timm:resnet18"]
+    assert both.is_reference
+    assert both.experiments == tuple(dict.fromkeys(["T", experiment]))
+    assert both.arm == "imagenet"
+    assert not cells["random:resnet10t"].is_reference
+
+
 def test_cells_that_share_features_follow_one_another() -> None:
     blocks = [{**BLOCK, "models": ["first", "second"]}, {**BLOCK, "models": ["first"], "protocols": ["linear"]}]
     assert [cell.arm for cell in plan_cells(suite_of(blocks=blocks))] == ["first", "first", "second"]
