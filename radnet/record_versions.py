@@ -33,12 +33,22 @@ def content_of(data: bytes) -> Content:
         data: The file's bytes.
 
     Raises:
-        UnreadableRecordError: No JSON object, a key twice, NaN or infinity, no version, or one from the future.
+        UnreadableRecordError: No JSON object, a key twice, NaN or infinity, a number or a text that cannot be written
+            again, no version, or one from the future.
     """
     try:
         content = json.loads(data, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        # JSON can say more than a page can show: it is written once here, so that one file alone pays for it.
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    except UnreadableRecordError:
+        raise
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableRecordError(f"the file is no JSON ({error})") from error
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise UnreadableRecordError(f"a text holds {half!r}, which is half of a character") from error
+    except ValueError as error:
+        raise UnreadableRecordError(f"a number is larger than a record may hold ({error})") from error
     if not isinstance(content, dict):
         raise UnreadableRecordError(f"an object was expected, not {type(content).__name__}")
     return migrated(content)
@@ -86,7 +96,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> Content:
     if len(content) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise UnreadableRecordError(f"{twice}: the key stands twice in one object")
+        shown = twice.encode(errors="backslashreplace").decode()
+        raise UnreadableRecordError(f"{shown}: the key stands twice in one object")
     return content
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,39 @@ def test_content_that_cannot_be_read_is_refused(change: dict[str, Any], words: s
     text = json.dumps(json.loads(FIRST.read_text()) | change)
     with pytest.raises(UnreadableRecordError, match=words):
         content_of(text.encode())
+
+
+ODD = [
+    ("9" * 5000, "a number is larger than a record may hold"),
+    ("1e999", "a number is larger than a record may hold"),
+    (r'"\ud800"', r"a text holds '\\ud800', which is half of a character"),
+    (r'{"\udc00": [1]}', r"a text holds '\\udc00', which is half of a character"),
+    (r'{"\ud800": 1, "\ud800": 2}', r"\\ud800: the key stands twice"),
+    (b'"\xed\xa0\x80"', r"a text holds '\\ud800', which is half of a character"),
+]
+
+
+@pytest.mark.parametrize(("value", "words"), ODD, ids=["digits", "beyond", "half", "half a key", "twice", "raw half"])
+def test_what_json_can_say_and_no_page_can_show_is_one_broken_file(
+    value: str | bytes, words: str, tmp_path: Path
+) -> None:
+    text = json.dumps(json.loads(FIRST.read_text()) | {"selected": {"a": "HERE"}}).encode()
+    data = text.replace(b'"HERE"', value if isinstance(value, bytes) else value.encode())
+    with pytest.raises(UnreadableRecordError, match=words):
+        content_of(data)
+    shutil.copy(FIRST, tmp_path / "good.json")
+    (tmp_path / "odd.json").write_bytes(data)
+    records, broken = scan_records(tmp_path)
+    assert len(records) == 1
+    assert [file.path.name for file in broken] == ["odd.json"]
+    str(broken[0].error).encode()
+    assert re.search(words, str(broken[0].error))
+
+
+def test_characters_of_two_halves_stay_what_they_are() -> None:
+    text = json.dumps(json.loads(FIRST.read_text()) | {"selected": {"a": "\U0001f600"}})
+    assert "\\ud83d\\ude00" in text
+    assert content_of(text.encode())["selected"] == {"a": "\U0001f600"}
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"1", b"\xff\xfe", b"[" * 200_000])

@@ -149,6 +149,17 @@ LEAKS = [
 ]
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, r'"\ud800"', r'{"\ud800": 1, "\ud800": 2}'])
+def test_what_no_page_can_show_is_a_broken_file_and_the_page_is_written(value: str, make: Make, tmp_path: Path) -> None:
+    write_record(make("timm:a", 0.5), tmp_path)
+    other = make("timm:b", 0.6, selected={"C": "HERE"}).model_dump_json()
+    (tmp_path / "odd.json").write_text(other.replace('"HERE"', value))
+    written = write_leaderboard(tmp_path)
+    assert [len(written.records), len(written.broken)] == [1, 1]
+    assert "odd.json" in written.page.read_text()
+    assert "odd.json" in written.site.read_text()
+
+
 @pytest.mark.parametrize(("overlap", "seen", "fact"), LEAKS, ids=["items", "patients", "one set missing"])
 def test_what_pretraining_has_seen_is_marked_wherever_the_row_stands(
     overlap: Overlap, seen: str, fact: str, make: Make, tmp_path: Path
