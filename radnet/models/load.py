@@ -1,5 +1,6 @@
 """From a model's name to a frozen feature extractor: one path for every arm of a comparison."""
 
+import pickle
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, Literal
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from safetensors import SafetensorError
 from torch import nn
 
 from radnet.errors import RadnetError, UsageError
@@ -17,6 +19,7 @@ from radnet.models.transform import RUN_EXPORT
 from radnet.models.weights import (
     WEIGHTS_VARIABLE,
     hub_or_cache,
+    kept_by_hub,
     local_weights_directory,
     packaged_state,
     weights_sha256,
@@ -27,6 +30,9 @@ __all__ = ["RUN_EXPORT", "Arm", "LoadedModel", "WeightsUnavailableError", "check
 
 Arm = Literal["in-domain", "imagenet", "random", "other"]
 """Side of a comparison that a model stands on."""
+
+_UNREADABLE = (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError)
+"""What timm lets through when weights are cut, damaged or another network's."""
 
 
 class WeightsUnavailableError(RadnetError):
@@ -80,6 +86,7 @@ def load_model(name: ModelName, *, seed: int = 0, in_chans: int = 1, size: int |
     Raises:
         UsageError: No such run, directory or architecture.
         WeightsUnavailableError: The weights are on a hub that cannot be reached.
+        RadnetError: The weights are cut or damaged, or another network's.
     """
     if name.scheme == "run":
         return _from_run(name, size)
@@ -208,6 +215,8 @@ def _from_hub(name: ModelName, size: int | None) -> LoadedModel:
         raise UsageError("There is no such model on the hub", seen=str(name), fix="Check ORG/NAME") from error
     except (OSError, HfHubHTTPError) as error:
         raise _unavailable(name, error) from error
+    except _UNREADABLE as error:
+        raise _damaged_in_cache(name, kept_by_hub(name.value), error) from error
     return _with_config(name, backbone, config)
 
 
@@ -225,7 +234,14 @@ def _imagenet(name: ModelName, size: int | None) -> LoadedModel:
                 file=directory,
                 fix=f"Put timm's config.json and model.safetensors of {name.value} there",
             )
-        model = _create(f"local-dir:{directory}", num_classes=0, **arguments)
+        try:
+            model = _create(f"local-dir:{directory}", num_classes=0, **arguments)
+        except (*_UNREADABLE, OSError) as error:
+            raise RadnetError(
+                f"timm cannot load these weights: {error}",
+                file=directory,
+                fix=f"Put timm's config.json and model.safetensors of {name.value} there again",
+            ) from error
         return _with_imagenet_cfg(name, model, f"ImageNet weights from ${WEIGHTS_VARIABLE}")
     whole = _create(name.value, pretrained=False)
     state = packaged_state(name.value, whole)
@@ -242,6 +258,9 @@ def _imagenet(name: ModelName, size: int | None) -> LoadedModel:
             model = _create(name.value, num_classes=0, **arguments)
     except (OSError, HfHubHTTPError) as error:
         raise _unavailable(name, error) from error
+    except _UNREADABLE as error:
+        known = timm.models.get_pretrained_cfg(name.value)
+        raise _damaged_in_cache(name, kept_by_hub(known.hf_hub_id if known else None), error) from error
     return _with_imagenet_cfg(name, model, f"timm {model.pretrained_cfg.get('tag', '')}".strip())  # type: ignore[operator, union-attr]
 
 
@@ -258,6 +277,14 @@ def _unavailable(name: ModelName, error: Exception) -> WeightsUnavailableError:
         f"The weights of {name} could not be fetched ({type(error).__name__})",
         fix=f"Connect to the network, or put config.json and model.safetensors of {name.value} into "
         f"DIRECTORY/{name.value} and set {WEIGHTS_VARIABLE}=DIRECTORY",
+    )
+
+
+def _damaged_in_cache(name: ModelName, directory: Path, error: Exception) -> RadnetError:
+    return RadnetError(
+        f"timm cannot load the weights of {name}: {error}",
+        file=directory,
+        fix="Take another model; where a file is cut or damaged, remove this directory and it is fetched again",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import constants
+from huggingface_hub.file_download import repo_folder_name
 from torch import nn
 
 from radnet.errors import RadnetError
@@ -82,6 +83,12 @@ def packaged_state(architecture: str, model: nn.Module) -> dict[str, torch.Tenso
             fix="Install the version of timm that constraints.txt names",
         )
     return {name: tensor for (name, _), (_, tensor) in pairs}
+
+
+def kept_by_hub(repository: str | None) -> Path:
+    """The directory in which the hub's client keeps what it fetched of ORG/NAME; None: of all models."""
+    cache = Path(constants.HF_HUB_CACHE)
+    return cache / repo_folder_name(repo_id=repository, repo_type="model") if repository else cache
 
 
 @contextmanager

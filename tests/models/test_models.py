@@ -156,6 +156,27 @@ def test_weights_provided_in_a_directory_are_the_imagenet_row(tmp_path: Path, mo
     assert loaded.weights_sha256 == weights_sha256(model)
 
 
+@pytest.mark.parametrize("length", [4, 5000])
+def test_damaged_weights_in_that_directory_are_said_and_the_directory_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    from timm.models import save_for_hf
+
+    place = tmp_path / "test_resnet"
+    save_for_hf(timm.create_model("test_resnet"), str(place), safe_serialization=True)
+    file = place / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:length])
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    with pytest.raises(RadnetError, match=f"cannot load these weights.*File: {place}"):
+        load_model(ModelName.parse("timm:test_resnet"))
+    (place / "model.safetensors").unlink()
+    torch.save(timm.create_model("test_resnet").state_dict(), place / "pytorch_model.bin")
+    cut = (place / "pytorch_model.bin").read_bytes()[:length]
+    (place / "pytorch_model.bin").write_bytes(cut)
+    with pytest.raises(RadnetError, match=f"cannot load these weights.*File: {place}"):
+        load_model(ModelName.parse("timm:test_resnet"))
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -176,6 +176,19 @@ def test_a_model_goes_to_the_hub_and_comes_back_the_same(tmp_path: Path, hub: Hu
     publish(out, "hf-hub:group/ct-simclr", overwrite=True)
 
 
+def test_damaged_weights_on_the_hub_are_said_and_where_they_are_kept(tmp_path: Path, hub: Hub) -> None:
+    _, out = small_export(tmp_path / "mine")
+    hub.files["group/ct"] = {file.name: file.read_bytes() for file in out.iterdir()}
+    hub.files["timm/test_resnet.r160_in1k"] = dict(hub.files["group/ct"])
+    for repository, name in (("group/ct", "hf-hub:group/ct"), ("timm/test_resnet.r160_in1k", "timm:test_resnet")):
+        whole = hub.files[repository]["model.safetensors"]
+        hub.files[repository]["model.safetensors"] = whole[: len(whole) // 2]
+        place = tmp_path / "cache" / f"models--{repository.replace('/', '--')}"
+        with pytest.raises(RadnetError, match=f"cannot load the weights of {name}.*File: {place}"):
+            load_model(ModelName.parse(name))
+        assert place.is_dir()
+
+
 def test_what_the_hub_refuses_or_spoils_is_said(tmp_path: Path, hub: Hub) -> None:
     _, out = small_export(tmp_path / "mine")
     hub.refuses = 403

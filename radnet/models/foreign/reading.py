@@ -55,7 +55,7 @@ def read_tensors(path: Path, member: str | None = None) -> StoredTensors:
     if not file.is_file():
         raise UsageError("No such file of weights", file=file, fix="Check the path")
     sets = {"": _safetensors(file)} if file.suffix == SAFETENSORS else dict(_sets_in(_torch(file), ""))
-    if not sets:
+    if not any(sets.values()):
         raise UsageError("This file holds no named tensors", file=file, fix="Give a file with a state dict")
     if member is not None and member not in sets:
         raise UsageError(

@@ -150,6 +150,9 @@ def test_cut_files_and_files_that_are_none_are_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "nothing.pth")
     with pytest.raises(UsageError, match="no named tensors"):
         import_weights(ImportRequest(tmp_path / "nothing.pth", "test_resnet"), tmp_path / "out")
+    save_file({}, tmp_path / "nothing.safetensors")
+    with pytest.raises(UsageError, match=r"no named tensors.*nothing\.safetensors"):
+        import_weights(ImportRequest(tmp_path / "nothing.safetensors", "test_resnet"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
