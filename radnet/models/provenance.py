@@ -9,6 +9,11 @@ from radnet.errors import RadnetError, UsageError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 RADNET_KEY = "radnet"
+_PARTS = {
+    "architecture": (str, "string"),
+    **dict.fromkeys(("pretrained_cfg", "model_args", RADNET_KEY), (dict, "object")),
+}
+"""Of config.json, what timm and radnet read without looking twice: part -> its type, and JSON's word for that."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     """`config.json` of an export.
 
     Raises:
-        RadnetError: There is none or it cannot be read.
+        RadnetError: There is none or it cannot be read, or a part is of another type than timm and radnet write.
     """
     path = directory / CONFIG
     try:
@@ -80,6 +85,19 @@ def read_config(directory: Path) -> dict[str, Any]:
             file=directory,
             fix="Make one with: radnet export RUN OUT",
         ) from error
+    wrong = [
+        f"{part} is no {word}"
+        for part, (kind, word) in _PARTS.items()
+        if not isinstance(config.get(part, kind()), kind)
+    ]
+    if RADNET_KEY in config and "pretrained_cfg" not in config:
+        wrong.append("pretrained_cfg is missing")
+    if wrong:
+        raise RadnetError(
+            f"The config.json of this export is damaged: {', '.join(wrong)}",
+            file=path,
+            fix="Export the run again, or fetch the export again",
+        )
     return config
 
 

@@ -20,8 +20,10 @@ from radnet.models import (
     load_model,
     transform_for,
 )
+from radnet.models.publish import publish
 from radnet.models.weights import WEIGHTS_VARIABLE, weights_sha256
 from radnet.views import EvaluationView, FixedWindow, MultiWindow
+from tests.models.exports_for_tests import small_export
 
 FAMILIES = {
     "resnet10t": {},
@@ -202,3 +204,33 @@ def test_a_size_that_the_backbone_does_not_take_is_refused() -> None:
 def test_a_directory_without_config_is_no_export(tmp_path: Path) -> None:
     with pytest.raises(RadnetError, match=r"no readable config\.json"):
         load_model(ModelName.parse(f"local-dir:{tmp_path}"))
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("pretrained_cfg", None, "pretrained_cfg is no object"),
+        ("pretrained_cfg", ..., "pretrained_cfg is missing"),
+        ("radnet", None, "radnet is no object"),
+        ("radnet", ["provenance"], "radnet is no object"),
+        ("model_args", "in_chans", "model_args is no object"),
+        ("architecture", None, "architecture is no string"),
+    ],
+)
+def test_a_config_with_a_part_of_another_type_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, value: object, words: str
+) -> None:
+    _, out = small_export(tmp_path / "test_resnet")
+    config = json.loads((out / "config.json").read_text()) | {part: value}
+    if value is ...:
+        del config[part]
+    (out / "config.json").write_text(json.dumps(config))
+    said = rf"damaged: {words}.*File: {out / 'config.json'}"
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    for name in (f"local-dir:{out}", "timm:test_resnet"):
+        with pytest.raises(RadnetError, match=said):
+            load_model(ModelName.parse(name))
+    with pytest.raises(RadnetError, match=said):
+        transform_for(out)
+    with pytest.raises(RadnetError, match=said):
+        publish(out, f"local-dir:{tmp_path / 'never'}")
