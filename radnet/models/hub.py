@@ -1,4 +1,4 @@
-"""The Hugging Face hub: bringing a finished export there, and fetching it again to see what arrived."""
+"""The Hugging Face hub: how models are named there, bringing a finished export, and fetching it again."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # imported there, not declared
 
 from radnet import __version__
 from radnet.errors import RadnetError, UsageError
@@ -15,6 +16,26 @@ from radnet.models.weights import hub_answers
 
 _HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 ELSEWHERE = "or publish to local-dir:DIRECTORY and upload that directory later"
+
+
+def hub_place(place: str) -> tuple[str, str | None]:
+    """Repository and revision of ORG/NAME or ORG/NAME@REVISION; None stands for the newest revision.
+
+    Raises:
+        UsageError: The hub can have no such name.
+    """
+    repository, at, revision = place.partition("@")
+    try:
+        validate_repo_id(repository)
+        if "@" in revision or bool(at) != bool(revision):
+            raise HFValidationError("what follows @ is no revision")
+    except HFValidationError as error:
+        raise UsageError(
+            "A model on the hub is named ORG/NAME or ORG/NAME@REVISION, in letters, digits, '-', '_' and '.'",
+            seen=place,
+            fix="For example hf-hub:my-group/ct-dino, or hf-hub:my-group/ct-dino@v1 for a tag, branch or commit",
+        ) from error
+    return repository, revision or None
 
 
 def upload_to_hub(directory: Path, repository: str, *, private: bool, overwrite: bool) -> None:

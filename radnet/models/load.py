@@ -13,6 +13,7 @@ from torch import nn
 
 from radnet.errors import RadnetError, UsageError
 from radnet.models.backbone import count_parameters, create_backbone, require_architecture
+from radnet.models.hub import hub_place
 from radnet.models.names import ModelName
 from radnet.models.provenance import CONFIG, RADNET_KEY, provenance_from_config, read_config
 from radnet.models.transform import RUN_EXPORT
@@ -84,7 +85,7 @@ def load_model(name: ModelName, *, seed: int = 0, in_chans: int = 1, size: int |
         size: Side of the pictures it will see, for architectures with a fixed input size; None keeps their own.
 
     Raises:
-        UsageError: No such run, directory or architecture.
+        UsageError: No such run, directory or architecture, or the hub has or can have no such name.
         WeightsUnavailableError: The weights are on a hub that cannot be reached.
         RadnetError: The weights are cut or damaged, or another network's.
     """
@@ -106,7 +107,7 @@ def check_model(name: ModelName) -> None:
     """Refuse a name that cannot be loaded, before hours are spent on others.
 
     Raises:
-        UsageError: No such directory or architecture.
+        UsageError: No such directory or architecture, or the hub can have no such name.
     """
     if name.scheme in ("timm", "random"):
         require_architecture(name.value)
@@ -114,6 +115,8 @@ def check_model(name: ModelName) -> None:
         _require_export(name, Path(name.value) / RUN_EXPORT)
     elif name.scheme == "local-dir":
         _require_export(name, Path(name.value))
+    elif name.scheme == "hf-hub":
+        hub_place(name.value)
 
 
 def _loaded(
@@ -206,6 +209,7 @@ def _of_zoo(name: ModelName, source: ModelName, size: int | None) -> LoadedModel
 
 
 def _from_hub(name: ModelName, size: int | None) -> LoadedModel:
+    hub_place(name.value)
     try:
         with hub_or_cache():
             config = read_config(Path(hf_hub_download(name.value, CONFIG)).parent)

@@ -19,7 +19,7 @@ from radnet.files import explained_disk_errors, new_directory, require_directory
 from radnet.models.card import CardFacts, model_card
 from radnet.models.counts import counts_of
 from radnet.models.export import CARD
-from radnet.models.hub import fetch_from_hub, upload_to_hub
+from radnet.models.hub import fetch_from_hub, hub_place, upload_to_hub
 from radnet.models.onnx_form import ONNX
 from radnet.models.prove import require_same_features
 from radnet.models.provenance import (
@@ -84,7 +84,7 @@ def publish(
     scheme, _, place = target.partition(":")
     if scheme not in ("local-dir", "hf-hub") or not place:
         raise UsageError("A model is published to a directory or to the hub", seen=target, fix=f"Give {TARGETS}")
-    if scheme == "hf-hub" and (place.count("/") != 1 or not all(place.split("/"))):
+    if scheme == "hf-hub" and (hub_place(place)[1] is not None or "/" not in place):
         raise UsageError("A model on the hub is named ORG/NAME", seen=place, fix="For example hf-hub:my-group/ct-dino")
     require_directory(export, "an export")
     config = read_config(export)

@@ -14,6 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
 from radnet.errors import RadnetError, UsageError
+from radnet.models.hub import hub_place
 from radnet.models.names import SCHEMES, ModelName
 from radnet.models.provenance import CONFIG, RADNET_KEY, read_config
 from radnet.models.weights import hub_or_cache
@@ -55,6 +56,7 @@ def transform_for(model: nn.Module | ModelName | Path | str) -> EvaluationView:
 
     Raises:
         RadnetError: radnet did not write this export, or the module takes other channels than it has windows.
+        UsageError: The name is none of an export.
     """
     if isinstance(model, nn.Module):
         return _of_module(model)
@@ -133,10 +135,10 @@ def _directory(model: ModelName | Path | str) -> Path:
     if model.scheme == "local-dir":
         return Path(model.value)
     if model.scheme == "hf-hub":
-        repository, _, revision = model.value.partition("@")
+        repository, revision = hub_place(model.value)
         try:
             with hub_or_cache():
-                return Path(hf_hub_download(repository, CONFIG, revision=revision or None)).parent
+                return Path(hf_hub_download(repository, CONFIG, revision=revision)).parent
         except (OSError, HfHubHTTPError) as error:
             raise RadnetError(
                 f"The configuration of {model} could not be fetched ({type(error).__name__})",

@@ -20,6 +20,7 @@ from radnet.models import (
     load_model,
     transform_for,
 )
+from radnet.models.load import check_model
 from radnet.models.publish import publish
 from radnet.models.weights import WEIGHTS_VARIABLE, weights_sha256
 from radnet.views import EvaluationView, FixedWindow, MultiWindow
@@ -194,6 +195,13 @@ def test_damaged_weights_in_that_directory_are_said_and_the_directory_named(
 def test_a_wrong_name_is_explained(name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         load_model(ModelName.parse(name))
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "bad name", "org/", "org/bad name@v1", "org/name@", "org/name@v1@v2", "--"])
+def test_a_name_that_the_hub_cannot_have_is_explained(name: str) -> None:
+    for use in (load_model, check_model, transform_for):
+        with pytest.raises(UsageError, match=r"named ORG/NAME or ORG/NAME@REVISION.*seen: .*my-group/ct-dino"):
+            use(ModelName.parse(f"hf-hub:{name}"))
 
 
 def test_a_size_that_the_backbone_does_not_take_is_refused() -> None:

@@ -269,6 +269,9 @@ def test_wrong_calls_are_explained(tmp_path: Path) -> None:
     for target, words in (
         ("ftp:x", "local-dir:DIRECTORY or hf-hub:ORG/NAME"),
         ("hf-hub:x", "ORG/NAME"),
+        ("hf-hub:a/b/c", "ORG/NAME"),
+        ("hf-hub:a/b c", "ORG/NAME"),
+        ("hf-hub:a/b@v1", "ORG/NAME"),
         ("hf-hub:a/b", "states none"),
         (f"local-dir:{out}", "another directory than its own"),
     ):
