@@ -5,13 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # imported there, not declared
 
 from radnet import __version__
 from radnet.errors import RadnetError, UsageError
 from radnet.hashing import sha256_of_file
+from radnet.models.provenance import CONFIG
 from radnet.models.weights import hub_answers
 
 _HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
@@ -36,6 +43,26 @@ def hub_place(place: str) -> tuple[str, str | None]:
             fix="For example hf-hub:my-group/ct-dino, or hf-hub:my-group/ct-dino@v1 for a tag, branch or commit",
         ) from error
     return repository, revision or None
+
+
+def fetch_config(place: str) -> Path:
+    """The directory, in the cache of the hub's client, with config.json of ORG/NAME or ORG/NAME@REVISION.
+
+    Raises:
+        UsageError: The hub can have no such name, or has no such model or revision.
+        OSError: The hub cannot be reached and the cache does not have it; `HfHubHTTPError` where the hub refuses.
+    """
+    repository, revision = hub_place(place)
+    try:
+        return Path(hf_hub_download(repository, CONFIG, revision=revision)).parent
+    except RepositoryNotFoundError as error:
+        raise UsageError("There is no such model on the hub", seen=f"hf-hub:{place}", fix="Check ORG/NAME") from error
+    except RevisionNotFoundError as error:
+        raise UsageError(
+            "This model on the hub has no such revision",
+            seen=f"hf-hub:{place}",
+            fix="After @ comes a tag, a branch or a commit; leave it out for the newest revision",
+        ) from error
 
 
 def upload_to_hub(directory: Path, repository: str, *, private: bool, overwrite: bool) -> None:

@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
 from torch import nn
 
 from radnet.errors import RadnetError, UsageError
 from radnet.models.backbone import count_parameters, create_backbone, require_architecture
-from radnet.models.hub import hub_place
+from radnet.models.hub import fetch_config, hub_place
 from radnet.models.names import ModelName
-from radnet.models.provenance import CONFIG, RADNET_KEY, provenance_from_config, read_config
+from radnet.models.provenance import RADNET_KEY, provenance_from_config, read_config
 from radnet.models.transform import RUN_EXPORT
 from radnet.models.weights import (
     WEIGHTS_VARIABLE,
@@ -209,18 +208,16 @@ def _of_zoo(name: ModelName, source: ModelName, size: int | None) -> LoadedModel
 
 
 def _from_hub(name: ModelName, size: int | None) -> LoadedModel:
-    hub_place(name.value)
+    repository, _ = hub_place(name.value)
     try:
         with hub_or_cache():
-            config = read_config(Path(hf_hub_download(name.value, CONFIG)).parent)
+            config = read_config(fetch_config(name.value))
             arguments = _img_size(config.get("pretrained_cfg", {}).get("fixed_input_size", False), size)
             backbone = _create(str(name), num_classes=0, **arguments)
-    except RepositoryNotFoundError as error:
-        raise UsageError("There is no such model on the hub", seen=str(name), fix="Check ORG/NAME") from error
     except (OSError, HfHubHTTPError) as error:
         raise _unavailable(name, error) from error
     except _UNREADABLE as error:
-        raise _damaged_in_cache(name, kept_by_hub(name.value), error) from error
+        raise _damaged_in_cache(name, kept_by_hub(repository), error) from error
     return _with_config(name, backbone, config)
 
 

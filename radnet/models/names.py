@@ -7,7 +7,7 @@ from radnet.errors import UsageError
 SCHEMES = {
     "run": "a run directory of radnet pretrain; its export is loaded",
     "local-dir": "an export: a directory with config.json and model.safetensors",
-    "hf-hub": "an export on the Hugging Face hub",
+    "hf-hub": "an export on the Hugging Face hub, ORG/NAME or ORG/NAME@REVISION",
     "timm": "a timm architecture with its ImageNet weights",
     "random": "a timm architecture with random weights",
 }

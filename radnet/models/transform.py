@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
 from radnet.errors import RadnetError, UsageError
-from radnet.models.hub import hub_place
+from radnet.models.hub import fetch_config
 from radnet.models.names import SCHEMES, ModelName
-from radnet.models.provenance import CONFIG, RADNET_KEY, read_config
+from radnet.models.provenance import RADNET_KEY, read_config
 from radnet.models.weights import hub_or_cache
 from radnet.views.evaluation import EvaluationView
 from radnet.zoo import source_of
@@ -44,7 +43,7 @@ def transform_for(model: nn.Module | ModelName | Path | str) -> EvaluationView:
     Args:
         model: A module that timm made of an export (`local-dir:`, `hf-hub:`, `radnet_…`), with any `in_chans`; or the
             export itself: its directory, or a name such as "local-dir:OUT", "run:RUN", "hf-hub:ORG/NAME",
-            "radnet_NAME".
+            "hf-hub:ORG/NAME@REVISION", "radnet_NAME".
 
     Returns:
         A function of int16 HU (Y, X) that gives a list of one float32 array (C, size, size), with as many channels
@@ -135,10 +134,9 @@ def _directory(model: ModelName | Path | str) -> Path:
     if model.scheme == "local-dir":
         return Path(model.value)
     if model.scheme == "hf-hub":
-        repository, revision = hub_place(model.value)
         try:
             with hub_or_cache():
-                return Path(hf_hub_download(repository, CONFIG, revision=revision)).parent
+                return fetch_config(model.value)
         except (OSError, HfHubHTTPError) as error:
             raise RadnetError(
                 f"The configuration of {model} could not be fetched ({type(error).__name__})",

@@ -17,7 +17,7 @@ class Hub:
     """What it holds.
 
     Attributes:
-        files: Repository -> file -> bytes.
+        files: Repository -> file -> bytes; of a revision that is not the newest under REPOSITORY@REVISION.
         private: Repository -> whether it was made private.
         refuses: Status with which every change is refused; None lets it through.
         spoils: Name of a file that is given out with other bytes than it was given.
@@ -87,13 +87,22 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                     self._json({"id": repository, "modelId": repository, "sha": COMMIT, "siblings": names, "tags": []})
             elif "/resolve/" in path:
                 repository, _, rest = path[1:].partition("/resolve/")
-                name = rest.partition("/")[2]
-                body = hub.files.get(repository, {}).get(name)
+                revision, _, name = rest.partition("/")
+                newest = revision in ("main", COMMIT)
+                held = hub.files.get(repository if newest else f"{repository}@{revision}")
+                if held is None and repository in hub.files:
+                    self._missing("RevisionNotFound")
+                    return
+                body = (held or {}).get(name)
                 if body is None:
                     self._missing("EntryNotFound" if repository in hub.files else "RepoNotFound")
                     return
                 body = body[::-1] if name == hub.spoils else body
-                self._answer(200, body, {"ETag": f'"{_oid(body)}"', "X-Repo-Commit": COMMIT})
+                self._answer(
+                    200,
+                    body,
+                    {"ETag": f'"{_oid(body)}"', "X-Repo-Commit": COMMIT if newest else _oid(revision.encode())},
+                )
             else:
                 self._missing("EntryNotFound")
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from radnet.errors import RadnetError, UsageError
 from radnet.models import ModelName, Provenance, load_model, transform_for
 from radnet.models.publish import publish
+from radnet.models.weights import weights_sha256
 from radnet.records import (
     Counts,
     Interval,
@@ -174,6 +175,24 @@ def test_a_model_goes_to_the_hub_and_comes_back_the_same(tmp_path: Path, hub: Hu
     with pytest.raises(UsageError, match="--overwrite to add a new version"):
         publish(out, "hf-hub:group/ct-simclr")
     publish(out, "hf-hub:group/ct-simclr", overwrite=True)
+
+
+def test_a_revision_of_a_model_on_the_hub_is_the_one_that_is_loaded(tmp_path: Path, hub: Hub) -> None:
+    new, out = small_export(tmp_path / "new")
+    old, before = small_export(
+        tmp_path / "old", "test_resnet", EvaluationView(SIZE, MultiWindow(), (0.5,) * 3, (0.5,) * 3)
+    )
+    for place, export in (("group/ct", out), ("group/ct@v1", before)):
+        hub.files[place] = {file.name: file.read_bytes() for file in export.iterdir()}
+    for name, export, model in (("hf-hub:group/ct", out, new), ("hf-hub:group/ct@v1", before, old)):
+        loaded = load_model(ModelName.parse(name))
+        assert loaded.weights_sha256 == weights_sha256(model)
+        assert transform_for(name) == transform_for(export) == transform_for(loaded.backbone)
+    for use in (load_model, transform_for):
+        with pytest.raises(UsageError, match=r"no such revision \(seen: 'hf-hub:group/ct@v2'"):
+            use(ModelName.parse("hf-hub:group/ct@v2"))
+        with pytest.raises(UsageError, match=r"no such model on the hub \(seen: 'hf-hub:group/none@v1'"):
+            use(ModelName.parse("hf-hub:group/none@v1"))
 
 
 def test_damaged_weights_on_the_hub_are_said_and_where_they_are_kept(tmp_path: Path, hub: Hub) -> None:
