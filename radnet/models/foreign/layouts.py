@@ -116,7 +116,10 @@ LAYOUTS: tuple[Layout, ...] = (
             r"(dino|ibot)_head\.",
             r"mask_token$",
             r"backbone\.mask_token$",
-            r"blocks\.0\.ls1",
+            # LayerScale alone is no sign: timm's own deit3 has it, too, under the same names
+            r"register_tokens$",
+            r"blocks\.\d+\.\d+\.ls1\.",
+            r"blocks\.(\d+\.)?\d+\.mlp\.w12\.",
         ),
         others={
             r"head\.(mlp|last_layer)\.": "projection head",

@@ -107,11 +107,17 @@ def test_the_studys_finetuned_files_bring_its_scaling_along(tmp_path: Path) -> N
     assert done.left_out == {"fc.weight": "head"}
 
 
-def test_a_classifier_is_kept_unless_it_is_not_wanted(tmp_path: Path) -> None:
-    model = create_backbone("test_resnet", in_chans=3, seed=1, classes=5)
+@pytest.mark.parametrize(
+    ("architecture", "arguments"), [("test_resnet", {}), ("deit3_small_patch16_224", {**VIT, "img_size": 32})]
+)
+def test_a_classifier_is_kept_unless_it_is_not_wanted(
+    tmp_path: Path, architecture: str, arguments: dict[str, Any]
+) -> None:
+    model = create_backbone(architecture, in_chans=3, seed=1, classes=5, **arguments)
     save_file(model.state_dict(), tmp_path / "model.safetensors")
-    kept = import_weights(ImportRequest(tmp_path / "model.safetensors", "test_resnet"), tmp_path / "kept")
-    request = ImportRequest(tmp_path, "test_resnet", classifier=False, window=FixedWindow(0, 100))
+    request = ImportRequest(tmp_path / "model.safetensors", architecture, arguments=arguments)
+    kept = import_weights(request, tmp_path / "kept")
+    request = ImportRequest(tmp_path, architecture, arguments=arguments, classifier=False, window=FixedWindow(0, 100))
     bare = import_weights(request, tmp_path / "bare")
     assert (kept.classes, bare.classes) == (5, 0)
     assert set(bare.left_out.values()) == {"classifier (--no-classifier)"}

@@ -97,6 +97,29 @@ def test_a_vit_of_dinov2_becomes_timms(architecture: str, registers: bool, chunk
         torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "registers", "chunks", "gated"),
+    [
+        ("vit_small_patch14_reg4_dinov2", True, False, False),
+        ("vit_small_patch14_dinov2", False, True, False),
+        ("vit_giant_patch14_dinov2", False, False, True),
+    ],
+)
+def test_dinov2_is_told_by_each_name_of_its_own(architecture: str, registers: bool, chunks: bool, gated: bool) -> None:
+    model = create_backbone(architecture, in_chans=3, seed=1, **VIT)
+    state = dinov2(model.state_dict(), registers=registers, chunks=chunks, gated=gated)
+    del state["mask_token"]
+    assert find_encoder(state, None, (), FILE).layout.name == "dino"
+
+
+def test_a_vit_of_timms_with_layer_scale_is_no_dinov2() -> None:
+    model = create_backbone("deit3_small_patch16_224", in_chans=3, seed=1, classes=5, **{**VIT, "img_size": 32})
+    assert "blocks.0.ls1.gamma" in model.state_dict()
+    encoder = find_encoder(model.state_dict(), None, (), FILE)
+    assert (encoder.layout.name, encoder.left_out, encoder.unexpected) == ("plain", {}, [])
+    assert encoder.tensors.keys() == model.state_dict().keys()
+
+
 def test_another_architecture_is_told_from_a_file_that_lacks_something(
     resnet: State, timm_resnet: torch.nn.Module
 ) -> None:
