@@ -87,6 +87,38 @@ def _layout(name: str | None, names: list[str], file: Path) -> Layout:
     return known[name]
 
 
+def require_real(encoder: Encoder, file: Path) -> None:
+    """Refuse tensors that are no dense arrays of real numbers, whatever they are for.
+
+    Raises:
+        RadnetError: A tensor has no values (meta), is sparse, quantised or complex.
+    """
+    strange = [
+        f"{encoder.whole_names[name]} ({kind})" for name, tensor in encoder.tensors.items() if (kind := _oddity(tensor))
+    ]
+    if strange:
+        raise RadnetError(
+            "Weights are dense arrays of real numbers, and these tensors are not",
+            seen=strange[:_SHOWN],
+            file=file,
+            fix="Save the network's weights as float32, or leave out what is no weight: --ignore NAME",
+        )
+
+
+def _oddity(tensor: torch.Tensor) -> str | None:
+    if tensor.is_meta:
+        return "meta: it has no values"
+    if tensor.layout != torch.strided:
+        return "sparse"
+    if tensor.is_quantized:
+        return "quantised"
+    return f"complex: {_dtype(tensor)}" if tensor.is_complex() else None
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
 def require_whole(
     own: Mapping[str, torch.Tensor],
     found: Mapping[str, torch.Tensor],
@@ -112,7 +144,8 @@ def require_whole(
         The names that are missing and may be.
 
     Raises:
-        RadnetError: Something is missing, unexpected, of another shape or not finite.
+        RadnetError: Something is missing, unexpected, of another shape, of integers where timm has floating-point
+            numbers, or not finite.
     """
     unexpected = encoder.unexpected + [foreign[name] for name in found if name not in own]
     missing = [name for name in own if name not in found]
@@ -146,6 +179,18 @@ def require_whole(
             f"The weights do not fit {architecture} wholly: {'; '.join(problems)}",
             file=file,
             fix=f"Give another --architecture or --layout (recognised: {encoder.layout.name}), or name what may differ",
+        )
+    integers = [
+        f"{foreign[name]} ({_dtype(tensor)})"
+        for name, tensor in found.items()
+        if own[name].is_floating_point() and not tensor.is_floating_point()
+    ]
+    if integers:
+        raise RadnetError(
+            "Weights are floating-point numbers, and these tensors are not",
+            seen=integers[:_SHOWN],
+            file=file,
+            fix="Save the network's weights as float32: quantised ones are of use only with their scales",
         )
     sick = [foreign[name] for name, tensor in found.items() if not bool(torch.isfinite(tensor).all())]
     if sick:

@@ -18,7 +18,7 @@ from radnet.hashing import sha256_of_file
 from radnet.models.backbone import create_backbone, require_architecture
 from radnet.models.export import export_backbone
 from radnet.models.foreign.layouts import Layout
-from radnet.models.foreign.matching import Encoder, find_encoder, require_whole
+from radnet.models.foreign.matching import Encoder, find_encoder, require_real, require_whole
 from radnet.models.foreign.reading import read_tensors
 from radnet.models.foreign.renaming import merge_positions, timm_names
 from radnet.models.onnx_form import require_onnx
@@ -108,7 +108,8 @@ def import_weights(request: ImportRequest, out: Path, *, overwrite: bool = False
 
     Raises:
         UsageError: The call is wrong: no such file, architecture, layout or member.
-        RadnetError: The file is damaged, would execute code, or is not wholly the architecture's.
+        RadnetError: The file is damaged, would execute code, is not wholly the architecture's, or holds other tensors
+            than real floating-point ones where weights should be.
     """
     require_architecture(request.architecture)
     require_new_directory(out, overwrite=overwrite)
@@ -116,6 +117,7 @@ def import_weights(request: ImportRequest, out: Path, *, overwrite: bool = False
         require_onnx()
     stored = read_tensors(request.weights, request.member)
     encoder = find_encoder(stored.tensors, request.layout, request.ignore, request.weights)
+    require_real(encoder, request.weights)
     draft = create_backbone(request.architecture, in_chans=3, seed=_SEED, **request.arguments)
     names = timm_names(encoder.tensors, draft)
     _require_one_each(names, request.weights)

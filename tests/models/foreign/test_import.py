@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,40 @@ def test_cut_files_and_files_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no named tensors.*nothing\.safetensors"):
         import_weights(ImportRequest(tmp_path / "nothing.safetensors", "test_resnet"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda weight: weight.to(torch.int8), r"floating-point.*conv1\.0\.weight \(int8\)"),
+        (lambda weight: weight > 0, r"floating-point.*conv1\.0\.weight \(bool\)"),
+        (lambda weight: weight.to(torch.complex64), r"real numbers.*conv1\.0\.weight \(complex: complex64\)"),
+        (lambda weight: weight.to("meta"), r"real numbers.*conv1\.0\.weight \(meta: it has no values\)"),
+        (lambda weight: weight.to_sparse(), r"real numbers.*conv1\.0\.weight \(sparse\)"),
+    ],
+    ids=["int8", "bool", "complex", "meta", "sparse"],
+)
+def test_what_is_no_array_of_real_numbers_is_not_taken_for_weights(
+    tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], words: str
+) -> None:
+    state = _model().state_dict()
+    torch.save({**state, "conv1.0.weight": change(state["conv1.0.weight"])}, tmp_path / "weights.pth")
+    with pytest.raises(RadnetError, match=rf"{words}.*weights\.pth"):
+        import_weights(ImportRequest(tmp_path / "weights.pth", "test_resnet"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_half_precision_and_counts_of_batches_are_taken(tmp_path: Path) -> None:
+    state = {
+        name: tensor.bfloat16() if tensor.is_floating_point() else tensor
+        for name, tensor in _model().state_dict().items()
+    }
+    assert any(not tensor.is_floating_point() for tensor in state.values())
+    torch.save(state, tmp_path / "weights.pth")
+    import_weights(ImportRequest(tmp_path / "weights.pth", "test_resnet"), tmp_path / "out")
+    found = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).state_dict()
+    assert all(torch.equal(found[name], tensor.to(found[name].dtype)) for name, tensor in state.items())
 
 
 @pytest.mark.parametrize(
