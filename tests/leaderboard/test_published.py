@@ -172,6 +172,26 @@ def test_sources_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
         import_study([tmp_path / "odd"], tmp_path / "kept")
 
 
+def test_curve_that_is_too_short_for_convergence_is_refused_where_it_is_read(tmp_path: Path) -> None:
+    """Four epochs; convergence is read from five."""
+    folder = write(tmp_path / "short", "E1,A,R,none,0,42,acc,0.5,")
+    curves = folder / "convergence.csv"
+    columns = "experiment,pretraining,task,variant,repeat,epoch,metric,value"
+    lines = [f"E1,A,R,none,0,{epoch},acc,0.{epoch + 1}" for epoch in range(5)]
+    curves.write_text("\n".join([columns, *lines[:4]]) + "\n")
+    with pytest.raises(UsageError, match=r"fewer than 5 epochs.*E1/A/R/none, repeat 0, acc: 4.*convergence\.csv"):
+        import_study([folder], tmp_path / "results" / "published")
+    assert not (tmp_path / "results").exists()
+    curves.write_text("\n".join([columns, *lines]) + "\n")
+    study = import_study([folder], tmp_path / "results" / "published")
+    assert len(convergence_lines(study)) == 1
+    write_leaderboard(tmp_path / "results")
+    kept = tmp_path / "results" / "published" / "curves.csv"
+    kept.write_text(kept.read_text().replace("0.1 0.2 ", "0.2 "))
+    with pytest.raises(UsageError, match=r"Line 2 .*a curve of 4 epochs.*curves\.csv"):
+        write_leaderboard(tmp_path / "results")
+
+
 def test_published_rows_never_reach_a_ranking(make: Callable[..., ResultRecord], tmp_path: Path) -> None:
     write_record(make("timm:resnet18", 0.8), tmp_path)
     shutil.copytree(KEPT, tmp_path / "published")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from radnet.convergence import SEGMENT
 from radnet.errors import UsageError
 from radnet.files import require_directory, write_atomically
 
@@ -126,7 +127,8 @@ def import_study(sources: Sequence[Path], kept: Path) -> Study:
         kept: Directory of the kept form (`results/published`).
 
     Raises:
-        UsageError: A file is missing or malformed, a value is not finite, or two rows contradict each other.
+        UsageError: A file is missing or malformed, a value is not finite, a curve is too short to see convergence, or
+            two rows contradict each other.
         RadnetError: The disk is full or not writable.
     """
     for source in sources:
@@ -275,6 +277,13 @@ def _long_curves(path: Path) -> Iterator[RunCurve]:
             raise UsageError(
                 "A published curve lacks epochs", seen=f"{cell.words}, {metric}", file=path, fix="Add them"
             )
+        if len(points) < SEGMENT:
+            raise UsageError(
+                f"A published curve has fewer than {SEGMENT} epochs, so nobody can see when it converged",
+                seen=f"{cell.words}, repeat {repeat}, {metric}: {len(points)}",
+                file=path,
+                fix="Add the others, or remove its lines",
+            )
         yield RunCurve(cell, repeat, metric, first, tuple(points[epoch] for epoch in range(first, last + 1)))
 
 
@@ -282,6 +291,8 @@ def _kept_curves(path: Path) -> Iterator[RunCurve]:
     for line, row in _rows(path, KEPT_COLUMNS):
         try:
             values = tuple(_finite(word) for word in row["values"].split())
+            if len(values) < SEGMENT:
+                raise ValueError(f"a curve of {len(values)} epochs, at least {SEGMENT} are needed to see convergence")
             yield RunCurve(_cell(row), _count(row["repeat"]), row["metric"], _count(row["first_epoch"]), values)
         except ValueError as error:
             raise _broken(path, line, error) from error
