@@ -17,6 +17,9 @@ from radnet.files import explained_disk_errors
 MOST_BYTES_A_PACKED_BYTE = 1100
 """No deflated stream grows more; what claims to is made to fill a disk."""
 
+NAME_TAKEN = (IsADirectoryError, NotADirectoryError, FileExistsError)
+"""What a member meets whose name is taken by one of the other kind; the directory itself is new."""
+
 
 @contextmanager
 def unpacked(source: Path, into: Path, files: Sequence[str] = ()) -> Iterator[Path]:
@@ -28,7 +31,7 @@ def unpacked(source: Path, into: Path, files: Sequence[str] = ()) -> Iterator[Pa
         files: Endings of files that are given back as they are.
 
     Raises:
-        UsageError: Neither, damaged, or with a member that would be written outside of `into`.
+        UsageError: Neither, damaged, or with a member that would be written outside of `into` or has no place in it.
     """
     if source.is_dir():
         yield source
@@ -58,7 +61,7 @@ def unpacked_files(source: Path, into: Path) -> bool:
         False where it is neither; then nothing is made.
 
     Raises:
-        UsageError: It is damaged, or has a member that would be written outside of `into`.
+        UsageError: It is damaged, or has a member that would be written outside of `into` or has no place in it.
     """
     with explained_disk_errors(into):
         if zipfile.is_zipfile(source):
@@ -80,14 +83,17 @@ def _unzip(source: Path, into: Path) -> None:
             with progress(f"unpacking {source.name} (files)", len(members)) as meter:
                 for member in members:
                     meter.advance()
-                    path = _inside(source, into, member.filename)
-                    if member.is_dir():
+                    directory = member.filename.endswith("/")  # is_dir fails on an empty name
+                    path = _inside(source, into, member.filename, directory=directory)
+                    if directory:
                         continue
                     if stat.S_ISLNK(member.external_attr >> 16):
                         raise _outside(source, member.filename, "a link")
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with packed.open(member) as data, path.open("wb") as file:
                         shutil.copyfileobj(data, file)
+    except NAME_TAKEN as error:
+        raise _twice(source, error) from error
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError) as error:
         raise UsageError(f"The zip file cannot be read ({error})", file=source, fix="Download it again") from error
 
@@ -98,21 +104,25 @@ def _untar(source: Path, into: Path) -> None:
             members = packed.getmembers()
             _require_honest(source, sum(member.size for member in members))
             for member in members:
-                _inside(source, into, member.name)
+                _inside(source, into, member.name, directory=member.isdir())
                 if not (member.isfile() or member.isdir()):
                     raise _outside(source, member.name, "a link or a special file")
             packed.extractall(into, members=members, filter="data")
+    except NAME_TAKEN as error:
+        raise _twice(source, error) from error
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         raise UsageError(f"The tar file cannot be read ({error})", file=source, fix="Download it again") from error
 
 
-def _inside(source: Path, into: Path, name: str) -> Path:
-    """Where a member goes; one that would leave the directory is refused, and the file with it."""
+def _inside(source: Path, into: Path, name: str, *, directory: bool) -> Path:
+    """Where a member goes; one that would leave the directory or take its place is refused, and the file with it."""
     parts = PurePosixPath(name.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or (parts.parts and ":" in parts.parts[0]):
         raise _outside(source, name, "a path outside of it")
+    if not parts.parts and not directory:  # "" or "."
+        raise _outside(source, name, "a file without a name")
     return into.joinpath(*parts.parts)
 
 
@@ -120,6 +130,10 @@ def _outside(source: Path, name: str, what: str) -> UsageError:
     return UsageError(
         f"The packed file holds {what}, as no honest download does: nothing of it is used", seen=name, file=source
     )
+
+
+def _twice(source: Path, error: OSError) -> UsageError:
+    return _outside(source, Path(str(error.filename)).name, "a file and a directory of one name")
 
 
 def _require_honest(source: Path, claimed: int) -> None:

@@ -170,6 +170,45 @@ def test_a_zip_that_reaches_outside_is_refused(name: str, tmp_path: Path) -> Non
     assert not list(tmp_path.rglob("out.png"))
 
 
+def _zipped(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name), "" if name.endswith("/") else "x")
+    return path
+
+
+def _tarred(path: Path, *names: str) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.type, member.size = (tarfile.DIRTYPE, 0) if name.endswith("/") else (tarfile.REGTYPE, 1)
+            archive.addfile(member, io.BytesIO(b"x"))
+    return path
+
+
+@pytest.mark.parametrize("pack", [_zipped, _tarred], ids=["zip", "tar"])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["."], "a file without a name"),
+        (["./."], "a file without a name"),
+        ([""], "a file without a name"),
+        (["a", "a/b"], "a file and a directory of one name"),
+        (["a/b", "a"], "a file and a directory of one name"),
+    ],
+)
+def test_a_member_that_has_no_place_is_refused(pack: Any, names: list[str], message: str, tmp_path: Path) -> None:
+    packed = pack(tmp_path / "odd", "good.txt", *names)
+    with pytest.raises(UsageError, match=f"{message}.*nothing of it is used.*odd"), unpacked(packed, tmp_path / "into"):
+        pass
+
+
+@pytest.mark.parametrize("pack", [_zipped, _tarred], ids=["zip", "tar"])
+def test_the_directory_itself_may_be_a_member(pack: Any, tmp_path: Path) -> None:
+    with unpacked(pack(tmp_path / "usual", "./", "./a/", "./a/b.txt"), tmp_path / "into") as into:
+        assert [path.relative_to(into).as_posix() for path in into.rglob("*.txt")] == ["a/b.txt"]
+
+
 def test_links_and_devices_in_packed_files_are_refused(tmp_path: Path) -> None:
     packed = tmp_path / "evil.tar"
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
