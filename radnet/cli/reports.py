@@ -1,10 +1,11 @@
 """Tables that commands show."""
 
+import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
-import pandas as pd
 from rich.table import Table
 
 from radnet.console import say, show
@@ -67,17 +68,26 @@ def rejects_table(rejects: Sequence[Reject]) -> Table:
         table.add_column(column, overflow="fold")
     for reason in sorted({reject.reason for reject in rejects}):
         same = [reject for reject in rejects if reject.reason == reason]
-        examples = ", ".join(reject.path for reject in same[:EXAMPLES]) + (", …" if len(same) > EXAMPLES else "")
+        paths = [printable(reject.path) for reject in same[:EXAMPLES]]
+        examples = ", ".join(paths) + (", …" if len(same) > EXAMPLES else "")
         counts = sum(reject.files for reject in same), sum(reject.slices for reject in same)
         table.add_row(reason, *(str(count or "") for count in counts), same[0].sentence, examples)
     return table
 
 
+def printable(path: str) -> str:
+    """A path with the bytes that are no UTF-8 as escapes, which every terminal takes."""
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def write_reject_list(rejects: Sequence[Reject], path: Path) -> None:
-    """Every file not used as CSV, paths included."""
+    """Every file not used as CSV, paths included, byte for byte as they are."""
     with explained_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame([vars(reject) for reject in rejects]).to_csv(path, index=False)
+        with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            table = csv.DictWriter(file, [field.name for field in fields(Reject)], lineterminator="\n")
+            table.writeheader()
+            table.writerows(map(vars, rejects))
 
 
 @contextmanager

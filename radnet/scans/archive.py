@@ -28,7 +28,15 @@ from radnet.scans.pictures import PictureHeader, is_picture_name, read_picture_h
 from radnet.scans.quiet import quiet_readers
 from radnet.scans.radiographs import RadiographHeader
 from radnet.scans.scan import Scan
-from radnet.scans.sources import Inventory, RefusedError, Reject, SeriesReading, SeriesSource, UnreadableSeries
+from radnet.scans.sources import (
+    Inventory,
+    RefusedError,
+    Reject,
+    SeriesReading,
+    SeriesSource,
+    UnreadableSeries,
+    unforeseen_refused,
+)
 from radnet.scans.structures import FILE_NAME as STRUCTURES_FILE
 from radnet.scans.walk import ArchiveFile, walk_archive
 
@@ -234,14 +242,15 @@ def _inspect_chunk(paths: Sequence[Path], modalities: tuple[str, ...]) -> list[F
 def _inspect(path: Path, modalities: tuple[str, ...]) -> Found:
     """Read one header, or say why there is none."""
     try:
-        if is_nifti_name(path):
-            return read_nifti_header(path)
-        with path.open("rb") as opened:
-            start = opened.read(START_BYTES)
-        if looks_like_dicom(start):
-            return _inspect_dicom(path, modalities)
-        if "PICTURE" in modalities and is_picture_name(path):
-            return read_picture_header(path)
+        with unforeseen_refused():
+            if is_nifti_name(path):
+                return read_nifti_header(path)
+            with path.open("rb") as opened:
+                start = opened.read(START_BYTES)
+            if looks_like_dicom(start):
+                return _inspect_dicom(path, modalities)
+            if "PICTURE" in modalities and is_picture_name(path):
+                return read_picture_header(path)
     except RefusedError as refused:
         return Refusal(refused.reason, refused.sentence)
     except OSError as error:

@@ -75,7 +75,7 @@ def parts_of(elements: Elements, keyword: str) -> Sequence[str]:
         tag = tag_of(keyword)
         try:
             raw = elements.get_item(tag)
-        except KeyError:
+        except Exception:  # it is not there, or is empty and of a representation that does not exist
             return ()
         if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes) and len(raw.value) <= SHORT_BYTES:
             charset = elements.original_character_set

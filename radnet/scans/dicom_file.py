@@ -87,6 +87,8 @@ def open_dicom(path: Path, keywords: tuple[str, ...] | None = None, *, without_p
                     dataset = pydicom.dcmread(file, stop_before_pixels=stop, specific_tags=tags, force=True)
             if "TransferSyntaxUID" not in dataset.file_meta:
                 _name_transfer_syntax(dataset)
+            if not isinstance(dataset.file_meta.TransferSyntaxUID, str):
+                raise RefusedError("unreadable", "The file meta names several transfer syntaxes, or an empty one")
         except RefusedError:
             raise
         except (EOFError, zlib.error) as error:

@@ -17,6 +17,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from radnet.scans.compressed import has_sound_jpeg_2000_header, has_sound_jpeg_header, jpeg_2000_size, jpeg_size
 from radnet.scans.decoders import JPEG_2000_SYNTAXES, JPEG_SYNTAXES, syntax_name
+from radnet.scans.dicom_elements import numbers_of, value_of
 from radnet.scans.dicom_file import HonestFile, open_dicom
 from radnet.scans.dicom_headers import DicomHeader, parse_headers
 from radnet.scans.hounsfield import rescale
@@ -82,12 +83,11 @@ def stored_pixels(dataset: Dataset, rows: int, columns: int, plugin: str) -> NDA
     Raises:
         RefusedError: The pixels are missing, cut off or not decodable.
     """
-    if "PixelData" not in dataset:
+    if not value_of(dataset, "PixelData"):  # zero bytes come as None
         raise RefusedError("truncated", "The file ends before its pixel data is complete, or never had any")
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if not syntax.is_encapsulated:
-        bits = rows * columns * int(dataset.get("BitsAllocated") or 0)
-        require_bytes(bits // 8, len(dataset.PixelData))
+        require_bytes(rows * columns * _bits_allocated(dataset) // 8, len(dataset.PixelData))
     elif not _is_complete(dataset):
         raise RefusedError("truncated", "The compressed pixel data is cut off")
     elif (size := _claimed_size(dataset.PixelData, syntax)) not in (None, (rows, columns)):
@@ -120,7 +120,7 @@ def read_frames(path: Path, frames: Sequence[int]) -> Iterator[DicomSlice | Refu
         raise RefusedError("changed", "The file no longer has the frames that the inventory found")
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if not syntax.is_encapsulated:
-        bits = len(headers) * headers[0].rows * headers[0].columns * int(dataset.get("BitsAllocated") or 0)
+        bits = len(headers) * headers[0].rows * headers[0].columns * _bits_allocated(dataset)
         deflated = syntax == DeflatedExplicitVRLittleEndian
         require_bytes(bits // 8, path.stat().st_size, compressed=deflated)
     removed = removed_keywords(dataset)
@@ -134,13 +134,21 @@ def read_frames(path: Path, frames: Sequence[int]) -> Iterator[DicomSlice | Refu
         try:
             while left:
                 with quiet_readers(), _refusals(syntax):
-                    stored = next(decoded)
-                item = _slice(dataset, headers[left[0]], stored, removed)
+                    item = _slice(dataset, headers[left[0]], next(decoded), removed)
                 left.pop(0)
                 yield item
         except RefusedError as refused:  # the decoder stops at a damaged frame: begin anew behind it
             left.pop(0)
             yield refused
+
+
+def _bits_allocated(dataset: Dataset) -> int:
+    """Bits that a pixel takes in the file.
+
+    Raises:
+        RefusedError: The header gives none, or several.
+    """
+    return int(numbers_of(dataset, "BitsAllocated", 1, "unreadable")[0])
 
 
 def _unsound_frames(path: Path, count: int, syntax: UID) -> set[int]:

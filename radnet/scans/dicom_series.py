@@ -13,7 +13,7 @@ from radnet.scans.dicom_headers import DicomHeader
 from radnet.scans.dicom_pixels import DicomSlice, read_frames, read_slice
 from radnet.scans.hounsfield import looks_like_hu, to_uint16
 from radnet.scans.sizes import require_plausible_series
-from radnet.scans.sources import RefusedError, Reject, SeriesSource
+from radnet.scans.sources import RefusedError, Reject, SeriesSource, unforeseen_refused
 from radnet.scans.volume import Volume, reorder
 
 
@@ -128,7 +128,8 @@ def _read_slices(source: SeriesSource) -> _Stack:
             if source.frames and source.frames[index]:
                 _read_frames(source, index, stack, capacity)
             else:
-                item = read_slice(path)
+                with unforeseen_refused():
+                    item = read_slice(path)
                 stack.add(index, item, capacity)
                 stack.removed.update(item.removed)
         except RefusedError as refused:
@@ -147,7 +148,12 @@ def _read_frames(source: SeriesSource, index: int, stack: _Stack, capacity: int)
     """
     before, refusals = len(stack.headers), list[RefusedError]()
     removed: tuple[str, ...] = ()
-    for item in read_frames(source.files[index], source.frames[index]):
+    items = read_frames(source.files[index], source.frames[index])
+    while True:
+        with unforeseen_refused():
+            item = next(items, None)
+        if item is None:
+            break
         if isinstance(item, RefusedError):
             refusals.append(item)
         else:

@@ -8,7 +8,7 @@ from radnet.scans import slice_labels
 from radnet.scans.pictures import read_picture
 from radnet.scans.radiographs import read_radiograph
 from radnet.scans.scan import FLAT, Scan
-from radnet.scans.sources import RefusedError, SeriesReading, SeriesSource
+from radnet.scans.sources import RefusedError, SeriesReading, SeriesSource, unforeseen_refused
 from radnet.scans.volume import Voxels
 
 
@@ -27,12 +27,13 @@ def read_flat(source: SeriesSource) -> SeriesReading:
     encoded: tuple[bytes, ...] = ()
     image_format = ""
     try:
-        if source.kind == "radiograph":
-            voxels, notes, keywords = read_radiograph(source.files[0])
-            removed = dict.fromkeys(keywords, 1)
-        else:
-            picture = read_picture(source.files[0])
-            voxels, encoded, image_format = picture.pixels, (picture.encoded,), picture.image_format
+        with unforeseen_refused():
+            if source.kind == "radiograph":
+                voxels, notes, keywords = read_radiograph(source.files[0])
+                removed = dict.fromkeys(keywords, 1)
+            else:
+                picture = read_picture(source.files[0])
+                voxels, encoded, image_format = picture.pixels, (picture.encoded,), picture.image_format
     except RefusedError as refused:
         raise source.unreadable(refused.reason, refused.sentence) from refused
     except OSError as error:

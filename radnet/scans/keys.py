@@ -38,9 +38,10 @@ class KeyedHash:
 
         Args:
             kind: What is hashed ("patient", "series", "split"), so that equal ids of two kinds differ.
-            identifier: The identifier itself, exactly as the source gives it.
+            identifier: The identifier itself, exactly as the source gives it. A path may hold bytes that are no UTF-8,
+                as Python gives them (surrogates).
         """
-        message = f"{kind}\0{identifier}".encode()
+        message = f"{kind}\0{identifier}".encode(errors="surrogateescape")
         return hmac.new(self.secret, message, hashlib.sha256).hexdigest()[:KEY_HEX_DIGITS]
 
     def identity(self) -> str:

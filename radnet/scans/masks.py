@@ -11,7 +11,7 @@ from radnet.scans.dicom_file import open_dicom
 from radnet.scans.nifti import is_nifti_name, open_voxels
 from radnet.scans.orientation import to_canonical
 from radnet.scans.segmentations import read_segmentation
-from radnet.scans.sources import RefusedError
+from radnet.scans.sources import RefusedError, unforeseen_refused
 from radnet.scans.structures import Labels, table_for
 from radnet.scans.volume import Voxels
 
@@ -36,14 +36,15 @@ def read_mask(path: Path, voxels: Voxels, affine: NDArray[np.float64], *, root: 
         RefusedError: "mask_grid", "mask_values", "mask_structures", "mask_overlap" or "mask_unreadable".
     """
     try:
-        if is_nifti_name(path):
-            return _nifti_mask(path, voxels, affine), frozenset()
-        shape = (voxels.shape[0], voxels.shape[1], voxels.shape[2])
-        modality = text_of(open_dicom(path, ("Modality",)), "Modality").upper()
-        if modality == "SEG":
-            return read_segmentation(path, affine, shape, table_for(path, root))
-        if modality == "RTSTRUCT":
-            return read_contours(path, affine, shape, table_for(path, root))
+        with unforeseen_refused():
+            if is_nifti_name(path):
+                return _nifti_mask(path, voxels, affine), frozenset()
+            shape = (voxels.shape[0], voxels.shape[1], voxels.shape[2])
+            modality = text_of(open_dicom(path, ("Modality",)), "Modality").upper()
+            if modality == "SEG":
+                return read_segmentation(path, affine, shape, table_for(path, root))
+            if modality == "RTSTRUCT":
+                return read_contours(path, affine, shape, table_for(path, root))
         raise RefusedError("mask_unreadable", "The mask is neither NIfTI nor a DICOM SEG or RTSTRUCT")
     except RefusedError as refused:
         if refused.reason.startswith("mask_"):

@@ -1,6 +1,7 @@
 """What passes between the inventory of an archive and the reading of its series."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,23 @@ class RefusedError(Exception):
     def __init__(self, reason: str, sentence: str) -> None:
         self.reason, self.sentence = reason, sentence
         super().__init__(reason, sentence)
+
+
+@contextmanager
+def unforeseen_refused() -> Iterator[None]:
+    """Around the reading of one file: what nobody thought of costs this file and not the build.
+
+    The sentence names the type of the error and nothing that it says, which may quote the file.
+
+    Raises:
+        RefusedError: "unreadable", instead of any other error; `RefusedError` and `OSError` pass.
+    """
+    try:
+        yield
+    except (RefusedError, OSError):
+        raise
+    except Exception as error:
+        raise RefusedError("unreadable", f"The file cannot be read ({type(error).__name__})") from error
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,14 @@ def _entries(directory: Path) -> Iterator[ArchiveFile | Path]:
         return
     for entry in listed:
         path, is_link = directory / entry.name, entry.is_symlink()
-        if entry.is_dir():
-            yield path
-        elif entry.is_file():
-            yield ArchiveFile(path, path.resolve() if is_link else real_directory / entry.name, "", is_link)
-        else:
+        try:
+            if entry.is_dir():
+                yield path
+            elif entry.is_file():
+                yield ArchiveFile(path, path.resolve() if is_link else real_directory / entry.name, "", is_link)
+            else:
+                yield ArchiveFile(path, path, "link" if is_link else "special", is_link)
+        except (OSError, RuntimeError):  # a link to itself, or to a name that is too long
             yield ArchiveFile(path, path, "link" if is_link else "special", is_link)
 
 
