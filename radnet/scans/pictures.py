@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from radnet.scans.jpeg_segments import without_metadata
 from radnet.scans.sizes import require_plausible_slice
 from radnet.scans.sources import RefusedError
 
@@ -18,8 +19,6 @@ EXIF_ORIENTATION = 0x0112
 GREY_MODES, COLOUR_MODES = ("L", "LA", "1"), ("RGB", "RGBA", "P", "PA")
 DEEP_MODES = ("I;16", "I;16B", "I")
 """16-bit PNG."""
-KEPT_MARKERS = frozenset({0xE0, 0xEE})
-"""JFIF and Adobe: without them a decoder may take the wrong colours. All other APPn segments and comments go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,36 +102,6 @@ def encode(pixels: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16], i
     stored: NDArray[Any] = np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if image_format == "jpg" else []
     return bytes(cv2.imencode(f".{image_format}", stored, options)[1])
-
-
-def without_metadata(data: bytes) -> bytes:
-    """A JPEG without everything that decoding does not need: EXIF, XMP, IPTC, comments, profiles, thumbnails.
-
-    Source of the layout: ITU-T T.81, annex B.
-
-    Raises:
-        ValueError: The segments before the picture are damaged.
-    """
-    if data[:2] != b"\xff\xd8":
-        raise ValueError("no JPEG")
-    kept, at = [data[:2]], 2
-    while True:
-        if data[at : at + 1] != b"\xff" or at + 4 > len(data):
-            raise ValueError("a damaged JPEG")
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        end = at + 2 + length
-        if length < 2 or end > len(data):
-            raise ValueError("a damaged JPEG")
-        if marker == 0xDA:  # the picture begins; nothing follows its end
-            stop = data.rfind(b"\xff\xd9", at)
-            return b"".join([*kept, data[at : stop + 2] if stop > 0 else data[at:]])
-        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker in KEPT_MARKERS:
-            kept.append(data[at:end])
-        at = end
 
 
 def _open(path: Path) -> Image.Image:

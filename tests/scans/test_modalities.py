@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from radnet.scans.archive import Inventory, read_series, take_inventory
+from radnet.scans.jpeg_segments import without_metadata
 from radnet.scans.keys import KeyedHash
-from radnet.scans.pictures import without_metadata
 from radnet.scans.scan import Scan
 from radnet.shards import ShardSet
 from radnet.shards.build import BuildSettings, build_shards
