@@ -25,6 +25,7 @@ from radnet.scans.metadata import MetadataTable, read_metadata
 from radnet.scans.nifti import NiftiHeader, is_nifti_name, read_nifti, read_nifti_header
 from radnet.scans.orientation import spacing_of, to_canonical
 from radnet.scans.pictures import PictureHeader, is_picture_name, read_picture_header
+from radnet.scans.planes import canonical_places
 from radnet.scans.quiet import quiet_readers
 from radnet.scans.radiographs import RadiographHeader
 from radnet.scans.scan import Scan
@@ -183,7 +184,8 @@ def read_series(source: SeriesSource) -> SeriesReading:
     mask, mask_notes, rejects = None, frozenset[str](), volume.rejects
     try:
         if source.mask:
-            mask, mask_notes = read_mask(source.mask, hu, affine, root=source.root)
+            places = canonical_places(volume.places, volume.voxels.shape, volume.affine)
+            mask, mask_notes = read_mask(source.mask, hu, affine, places, root=source.root)
     except RefusedError as refused:
         if not source.found_mask_key:
             raise source.unreadable(refused.reason, refused.sentence, volume.rejects) from refused

@@ -17,14 +17,15 @@ from pydicom import Dataset
 
 from radnet.scans.dicom_elements import number_of, text_of
 from radnet.scans.dicom_file import open_dicom
+from radnet.scans.planes import Places, plane_at
 from radnet.scans.quiet import quiet_readers
 from radnet.scans.sources import RefusedError
 from radnet.scans.structures import LEFT_OUT, Labels, StructureTable, label_map
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 OPEN_CONTOURS, OUTSIDE, GAPS = "open_contours", "mask_outside_scan", "contour_gaps"
-"""Notes of a scan: its contours include points and open lines, which have no inside; reach beyond the scan; leave out
-slices between others."""
+"""Notes of a scan: its contours include points and open lines, which have no inside; reach beyond the scan or lie on
+slices that it lacks; leave out slices between others."""
 FLAT_VOXELS = 0.1
 """The points of a contour may lie off its plane by so many slices."""
 OFF_SLICE_VOXELS = 0.35
@@ -40,14 +41,14 @@ class _Structure:
 
 
 def read_contours(
-    path: Path, affine: NDArray[np.float64], shape: tuple[int, int, int], table: StructureTable
+    path: Path, affine: NDArray[np.float64], places: Places, table: StructureTable
 ) -> tuple[Labels, frozenset[str]]:
     """Rasterise an RTSTRUCT on the grid of its scan.
 
     Args:
         path: The file.
         affine: Canonical affine of the scan, (x, y, z, 1) -> mm, RAS+.
-        shape: (Z, Y, X) of the scan.
+        places: Of the planes of the scan.
         table: Numbers of the structures.
 
     Returns:
@@ -67,8 +68,8 @@ def read_contours(
             raise RefusedError("mask_unreadable", "The contours of the RTSTRUCT are damaged") from error
     if not structures:
         raise RefusedError("mask_structures", "The RTSTRUCT holds no closed contour of a structure that is asked for")
-    masks = ((one.number, _filled(one, shape, notes)) for one in structures)
-    labels, overlap = label_map(masks, shape)
+    masks = ((one.number, _filled(one, places, notes)) for one in structures)
+    labels, overlap = label_map(masks, tuple(map(len, places)))
     if not labels.any():
         raise RefusedError("mask_grid", "No contour of the RTSTRUCT lies on the scan")
     return labels, overlap | notes
@@ -132,27 +133,26 @@ def _contours(item: Dataset, to_voxels: NDArray[np.float64], notes: set[str]) ->
         yield points_mm @ to_voxels[:3, :3].T + to_voxels[:3, 3]
 
 
-def _filled(structure: _Structure, shape: tuple[int, int, int], notes: set[str]) -> NDArray[np.bool_]:
+def _filled(structure: _Structure, places: Places, notes: set[str]) -> NDArray[np.bool_]:
     """The voxels of one structure, (Z, Y, X)."""
     axis = _plane_axis(structure)
+    shape = (len(places[0]), len(places[1]), len(places[2]))
     inside = np.zeros(shape, bool)
     planes = np.moveaxis(inside, 2 - axis, 0)  # the grid is (Z, Y, X), points are (x, y, z)
     across = [other for other in (0, 1, 2) if other != axis]
     by_plane: dict[int, list[NDArray[np.float64]]] = {}
     for points in structure.contours:
-        place = float(np.median(points[:, axis]))
-        if abs(place - round(place)) > OFF_SLICE_VOXELS:
-            raise RefusedError("mask_grid", "A contour of the RTSTRUCT lies between two slices of the scan")
-        by_plane.setdefault(round(place), []).append(points[:, across])
+        plane = plane_at(places[2 - axis], float(np.median(points[:, axis])), OFF_SLICE_VOXELS)
+        if plane is None:
+            notes.add(OUTSIDE)
+            continue
+        by_plane.setdefault(plane, []).append(points[:, across])
         limits = np.array([shape[2 - other] for other in across]) - 0.5
         if not ((points[:, across] >= -0.5) & (points[:, across] <= limits)).all():
             notes.add(OUTSIDE)
-    for place, contours in by_plane.items():
-        if 0 <= place < len(planes):
-            planes[place] = rasterised(contours, planes.shape[1:])
-        else:
-            notes.add(OUTSIDE)
-    if len(by_plane) <= max(by_plane) - min(by_plane):
+    for plane, contours in by_plane.items():
+        planes[plane] = rasterised(contours, planes.shape[1:])
+    if by_plane and len(by_plane) <= max(by_plane) - min(by_plane):
         notes.add(GAPS)
     return inside
 

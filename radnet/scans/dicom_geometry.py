@@ -24,10 +24,12 @@ class StackGeometry:
     Attributes:
         affine: float64, shape (4, 4): index (column, row, slice, 1) -> mm, RAS+.
         notes: "uneven_spacing", "gap", "gantry_tilt", "shifted_slices", "slice_distance_assumed", "not_axial".
+        places: Where the slices really lie along the normal, in steps of the affine from the first one, shape (N,).
     """
 
     affine: NDArray[np.float64]
     notes: frozenset[str]
+    places: NDArray[np.float64]
 
 
 def heights_mm(positions_mm: NDArray[np.float64], orientation: tuple[float, ...]) -> NDArray[np.float64]:
@@ -79,7 +81,9 @@ def stack_geometry(
     affine[:3, 1] = np.array(orientation[3:]) * pixel_spacing_mm[0]
     affine[:3, 2] = step_mm
     affine[:3, 3] = positions_mm[0]
-    return StackGeometry(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine, frozenset(notes))
+    along_mm = heights_mm(positions_mm - positions_mm[0], orientation)
+    places = along_mm / float(step_mm @ _normal(orientation))
+    return StackGeometry(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine, frozenset(notes), places)
 
 
 def _normal(orientation: tuple[float, ...]) -> NDArray[np.float64]:

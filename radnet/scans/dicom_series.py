@@ -105,6 +105,7 @@ def read_dicom_series(source: SeriesSource) -> Volume:
         tuple(stack.rejects),
         holes,
         dict(sorted(stack.removed.items())),
+        geometry.places,
     )
 
 

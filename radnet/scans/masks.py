@@ -10,6 +10,7 @@ from radnet.scans.dicom_elements import text_of
 from radnet.scans.dicom_file import open_dicom
 from radnet.scans.nifti import is_nifti_name, open_voxels
 from radnet.scans.orientation import to_canonical
+from radnet.scans.planes import Places
 from radnet.scans.segmentations import read_segmentation
 from radnet.scans.sources import RefusedError, unforeseen_refused
 from radnet.scans.structures import Labels, table_for
@@ -19,13 +20,16 @@ AFFINE_TOLERANCE_MM = 1e-2
 CORNER_TOLERANCE_VOXELS = 0.5
 
 
-def read_mask(path: Path, voxels: Voxels, affine: NDArray[np.float64], *, root: Path) -> tuple[Labels, frozenset[str]]:
+def read_mask(
+    path: Path, voxels: Voxels, affine: NDArray[np.float64], places: Places, *, root: Path
+) -> tuple[Labels, frozenset[str]]:
     """Read a mask in the canonical orientation.
 
     Args:
         path: The mask: NIfTI by its name, else DICOM SEG or RTSTRUCT.
         voxels: The scan, canonical, shape (Z, Y, X).
         affine: Its canonical affine.
+        places: Where its slices really lie; a NIfTI mask has slice for slice the same ones.
         root: The archive, in which the table of structures of a DICOM mask is looked for.
 
     Returns:
@@ -39,12 +43,11 @@ def read_mask(path: Path, voxels: Voxels, affine: NDArray[np.float64], *, root: 
         with unforeseen_refused():
             if is_nifti_name(path):
                 return _nifti_mask(path, voxels, affine), frozenset()
-            shape = (voxels.shape[0], voxels.shape[1], voxels.shape[2])
             modality = text_of(open_dicom(path, ("Modality",)), "Modality").upper()
             if modality == "SEG":
-                return read_segmentation(path, affine, shape, table_for(path, root))
+                return read_segmentation(path, affine, places, table_for(path, root))
             if modality == "RTSTRUCT":
-                return read_contours(path, affine, shape, table_for(path, root))
+                return read_contours(path, affine, places, table_for(path, root))
         raise RefusedError("mask_unreadable", "The mask is neither NIfTI nor a DICOM SEG or RTSTRUCT")
     except RefusedError as refused:
         if refused.reason.startswith("mask_"):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from radnet.scans.contours import OUTSIDE
 from radnet.scans.orientation import to_canonical
+from radnet.scans.planes import Places, plane_at
 from radnet.scans.quiet import quiet_readers
 from radnet.scans.sizes import require_plausible_series
 from radnet.scans.sources import RefusedError
@@ -25,14 +26,14 @@ OFF_GRID_VOXELS = 0.25
 
 
 def read_segmentation(
-    path: Path, affine: NDArray[np.float64], shape: tuple[int, int, int], table: StructureTable
+    path: Path, affine: NDArray[np.float64], places: Places, table: StructureTable
 ) -> tuple[Labels, frozenset[str]]:
     """Read a SEG on the grid of its scan. Fractional segments hold what has at least half of the full value.
 
     Args:
         path: The file.
         affine: Canonical affine of the scan, (x, y, z, 1) -> mm, RAS+.
-        shape: (Z, Y, X) of the scan.
+        places: Of the planes of the scan.
         table: Numbers of the structures.
 
     Returns:
@@ -44,7 +45,8 @@ def read_segmentation(
     notes: set[str] = set()
     try:
         with quiet_readers():
-            labels, overlap = label_map(_segments(path, affine, shape, table, notes), shape)
+            segments = _segments(path, affine, places, table, notes)
+            labels, overlap = label_map(segments, tuple(map(len, places)))
     except RefusedError:
         raise
     except Exception as error:  # a damaged file can make the parser raise anything
@@ -53,7 +55,7 @@ def read_segmentation(
 
 
 def _segments(
-    path: Path, affine: NDArray[np.float64], shape: tuple[int, int, int], table: StructureTable, notes: set[str]
+    path: Path, affine: NDArray[np.float64], places: Places, table: StructureTable, notes: set[str]
 ) -> Iterator[tuple[int, NDArray[np.bool_]]]:
     """Each wanted segment as (number, bool (Z, Y, X)), one in memory at a time."""
     import highdicom  # takes a second
@@ -64,7 +66,7 @@ def _segments(
         raise RefusedError("mask_grid", "The frames of the SEG make no regular volume")
     slices, rows, columns = (int(side) for side in geometry.spatial_shape)
     require_plausible_series(slices, rows, columns)
-    box = _Box(np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(geometry.affine), (slices, rows, columns), affine, shape)
+    box = _Box(np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(geometry.affine), (slices, rows, columns), affine, places)
     wanted: list[tuple[int, int]] = []
     for own in segmentation.segment_numbers:
         description = segmentation.get_segment_description(own)
@@ -87,7 +89,7 @@ class _Box:
         own_affine: Of the box, index -> mm, RAS+.
         own_shape: Of the box.
         affine: Canonical affine of the scan.
-        shape: (Z, Y, X) of the scan.
+        places: Of the planes of the scan.
 
     Raises:
         RefusedError: "mask_grid".
@@ -98,31 +100,41 @@ class _Box:
         own_affine: NDArray[np.float64],
         own_shape: tuple[int, int, int],
         affine: NDArray[np.float64],
-        shape: tuple[int, int, int],
+        places: Places,
     ) -> None:
-        self._own_affine, self._shape = own_affine, shape
+        self._own_affine, self._shape = own_affine, tuple(map(len, places))
         flat, turned = to_canonical(np.broadcast_to(np.False_, own_shape), own_affine)
         if not np.allclose(turned[:3, :3], affine[:3, :3], rtol=0, atol=DIRECTION_TOLERANCE):
             raise RefusedError("mask_grid", "The SEG has other directions or distances of voxels than the scan")
         far = np.array([*np.array(flat.shape[::-1]) - 1, 1])
         corners = np.linalg.inv(affine) @ turned @ np.array([[0, 0, 0, 1], far]).T
-        first, last = np.rint(corners[:3, 0]), np.rint(corners[:3, 1])
-        off = np.abs(corners[:3] - np.stack([first, last], axis=1)).max()
-        if off > OFF_GRID_VOXELS or not np.array_equal(last - first, far[:3]):
+        first, last = corners[:3, 0][::-1], corners[:3, 1][::-1]  # (z, y, x)
+        if np.abs(last - first - far[:3][::-1]).max() > OFF_GRID_VOXELS:
             raise RefusedError("mask_grid", "The voxels of the SEG lie between those of the scan")
-        self._start = first[::-1].astype(int)  # (z, y, x)
+        self._planes = [
+            [plane_at(of_axis, place, OFF_GRID_VOXELS) for place in np.linspace(start, end, side)]
+            for of_axis, start, end, side in zip(places, first, last, flat.shape, strict=True)
+        ]
 
     def placed(self, inside: NDArray[np.bool_], notes: set[str]) -> NDArray[np.bool_]:
-        """The voxels of the box on the grid of the scan; what lies outside of it is cut off with a note."""
+        """The voxels of the box on the grid of the scan; what the scan has no planes for is cut off with a note."""
         turned, _ = to_canonical(inside, self._own_affine)
         whole = np.zeros(self._shape, bool)
-        spans = list(zip(self._start, turned.shape, self._shape, strict=True))
-        target = tuple(slice(max(start, 0), max(min(start + size, limit), 0)) for start, size, limit in spans)
-        source = tuple(slice(max(-start, 0), max(min(size, limit - start), 0)) for start, size, limit in spans)
-        whole[target] = turned[source]
+        own = [[number for number, plane in enumerate(planes) if plane is not None] for planes in self._planes]
+        theirs = [[plane for plane in planes if plane is not None] for planes in self._planes]
+        if all(_is_span(numbers) for numbers in (*own, *theirs)):  # nearly always, and much faster
+            source, target = (tuple(slice(one[0], one[-1] + 1) for one in side) for side in (own, theirs))
+            whole[target] = turned[source]
+        else:
+            whole[np.ix_(*theirs)] = turned[np.ix_(*own)]
         kept, there = int(whole.sum()), int(turned.sum())
         if kept < there:
             notes.add(OUTSIDE)
         if there and not kept:
             raise RefusedError("mask_grid", "A segment of the SEG lies outside of the scan")
         return whole
+
+
+def _is_span(numbers: list[int]) -> bool:
+    """Whether ascending numbers leave none out."""
+    return bool(numbers) and numbers[-1] - numbers[0] + 1 == len(numbers)

@@ -22,6 +22,8 @@ class Volume:
         rejects: Files of the series that were left out.
         holes: Whether a slice was left out that could not be read (a repeated one leaves no hole).
         removed_tags: Keyword -> files that held the element, whose value did not enter the volume.
+        places: Where the slices along the last axis really lie, in steps of the affine from the first one, shape (K,);
+            None where the affine says it.
     """
 
     voxels: Voxels
@@ -30,6 +32,7 @@ class Volume:
     rejects: tuple[Reject, ...] = ()
     holes: bool = False
     removed_tags: Mapping[str, int] = field(default_factory=dict)
+    places: NDArray[np.float64] | None = None
 
 
 def reorder(volume: NDArray[np.generic], order: Sequence[int]) -> None:

@@ -14,7 +14,7 @@ from radnet.scans.orientation import to_canonical
 from radnet.scans.sources import RefusedError
 from radnet.scans.structures import label_map
 from tests.scans.archives import inventory_of, only_scan, reasons, refused
-from tests.scans.dicom_factory import write_series
+from tests.scans.dicom_factory import pixels, write_series, write_slice
 from tests.scans.mask_factory import write_rtstruct, write_seg
 
 SHAPE = (4, 6, 8)
@@ -109,6 +109,66 @@ def test_a_seg_that_reaches_beyond_the_scan(archive: Path) -> None:
     scan = only_scan(archive)
     assert scan.tags.notes == ("mask_outside_scan",)
     assert np.array_equal(scan.mask, LIVER[:2])
+
+
+def growing(slices: int) -> NDArray[np.bool_]:
+    """Another row of voxels in every slice, so that no slice can be taken for another one."""
+    inside = np.zeros((slices, *SHAPE[1:]), bool)
+    for z in range(slices):
+        inside[z, 1:3, 1 : 2 + z] = True
+    return inside
+
+
+AXIAL_UP, AXIAL_DOWN = [1, 0, 0, 0, 1, 0], [1, 0, 0, 0, -1, 0]
+
+
+@pytest.mark.parametrize("orientation", [AXIAL_UP, AXIAL_DOWN, [0, 1, 0, 0, 0, -1]])
+@pytest.mark.parametrize("missing", [(2,), (2, 3)])
+def test_a_seg_on_slices_some_of_which_are_missing(
+    tmp_path: Path, orientation: list[int], missing: tuple[int, ...]
+) -> None:
+    """The affine has one step only, but every slice keeps the mask that was drawn on it."""
+    normal = np.cross(orientation[:3], orientation[3:])
+    for index in range(7):
+        place = [float(value) for value in np.array([-10, -20, 0]) + 2 * index * normal]
+        elements = {"ImageOrientationPatient": orientation, "ImagePositionPatient": place, "InstanceNumber": index}
+        write_slice(tmp_path / f"{index}", pixels(seed=index), **elements)
+    write_seg(tmp_path / "seg.dcm", tmp_path, {"liver": growing(7)})
+    axis = 2 if orientation[0] == 0 else 0  # of (Z, Y, X), along which the slices lie
+    whole = only_scan(tmp_path)
+    for index in missing:
+        (tmp_path / f"{index}").unlink()
+    scan = only_scan(tmp_path)
+    assert {"gap", "uneven_spacing"} & set(scan.tags.notes)
+    assert "mask_outside_scan" in scan.tags.notes
+    assert whole.mask is not None
+    assert scan.mask is not None
+    left = [
+        number
+        for number, voxels in enumerate(np.moveaxis(whole.voxels, axis, 0))
+        if any(np.array_equal(voxels, one) for one in np.moveaxis(scan.voxels, axis, 0))
+    ]
+    assert len(left) == 7 - len(missing)
+    assert np.array_equal(scan.mask, whole.mask.take(left, axis))
+
+
+@pytest.mark.parametrize("heights_mm", [(0, 2, 4, 8, 10), (0, 2, 4, 6, 9, 12, 15), (0, 5, 6, 7, 8)])
+def test_contours_on_slices_that_are_unevenly_spaced(tmp_path: Path, heights_mm: tuple[float, ...]) -> None:
+    write_series(tmp_path, heights_mm)
+    contours = [square(0.6, 1.6 + z, height_mm) for z, height_mm in enumerate(heights_mm[:5])]
+    write_rtstruct(tmp_path / "rs.dcm", {"gtv": contours})
+    mask = np.asarray(only_scan(tmp_path).mask)
+    assert [int(one.sum()) for one in mask[:4]] == [1, 4, 9, 16]
+
+
+def test_a_contour_on_a_slice_that_is_missing(tmp_path: Path) -> None:
+    write_series(tmp_path, (0, 2, 4, 8, 10))
+    write_rtstruct(tmp_path / "rs.dcm", {"gtv": [square(0.6, 1.6 + z, 2 * z) for z in range(6)]})
+    scan = only_scan(tmp_path)
+    assert {"gap", "mask_outside_scan"} <= set(scan.tags.notes)
+    assert [int(one.sum()) for one in np.asarray(scan.mask)[:3]] == [1, 4, 9]
+    assert [bool(one.any()) for one in np.asarray(scan.mask)] == [True] * 5
+    assert np.asarray(scan.mask)[3].sum() == 25  # of five by five, with rows 1 to 5
 
 
 def test_several_masks_of_one_series_need_a_word(archive: Path) -> None:
