@@ -39,6 +39,7 @@ KEYWORDS = (
         "Rows",
         "Columns",
         "BitsStored",
+        "HighBit",
         "PixelSpacing",
         "ImagePositionPatient",
         "ImageOrientationPatient",
@@ -233,9 +234,24 @@ def _require_slice(dataset: Elements) -> None:
         raise RefusedError("secondary_capture", "A screen capture or dose report, no slice")
     if image_type & MAP_WORDS:
         raise RefusedError("not_hu", "A derived map of another quantity than Hounsfield units")
-    if (number_of(dataset, "SamplesPerPixel") or 1) != 1:
-        raise RefusedError("colour", "The pixels are colours, not Hounsfield units")
+    require_grey(dataset)
     require_no_text(dataset)
+
+
+def require_grey(dataset: Elements) -> None:
+    """Refuse an image whose stored values are no grey values as they stand: colours, and numbers of colours.
+
+    A file that does not say is taken for grey: PhotometricInterpretation is missing from some old archives.
+
+    Raises:
+        RefusedError: "colour"; "unreadable" where the bits of a value do not end at its lowest one.
+    """
+    kind = text_of(dataset, "PhotometricInterpretation").upper()
+    if (number_of(dataset, "SamplesPerPixel") or 1) != 1 or kind not in ("MONOCHROME1", "MONOCHROME2", ""):
+        raise RefusedError("colour", "The pixels are colours, not grey values")
+    bits, high = number_of(dataset, "BitsStored"), number_of(dataset, "HighBit")
+    if bits is not None and high is not None and high != bits - 1:  # retired from the standard; decoders ignore it
+        raise RefusedError("unreadable", "The bits of a pixel do not begin at the lowest one (HighBit)")
 
 
 def require_no_text(dataset: Elements) -> None:

@@ -11,7 +11,7 @@ from pydicom.uid import UID
 from radnet.scans.decoders import decoding_plugin
 from radnet.scans.dicom_elements import number_of, numbers_of, text_of
 from radnet.scans.dicom_file import open_dicom
-from radnet.scans.dicom_headers import is_lossy, region_texts, require_no_text
+from radnet.scans.dicom_headers import is_lossy, region_texts, require_grey, require_no_text
 from radnet.scans.dicom_pixels import stored_pixels
 from radnet.scans.hounsfield import to_uint16
 from radnet.scans.removed import removed_keywords
@@ -56,8 +56,7 @@ def radiograph_header(dataset: Dataset) -> RadiographHeader:
     """
     if (number_of(dataset, "NumberOfFrames") or 1) > 1:
         raise RefusedError("multi_frame", "The radiograph has several frames")
-    if (number_of(dataset, "SamplesPerPixel") or 1) != 1:
-        raise RefusedError("colour", "The pixels are colours, not grey values")
+    require_grey(dataset)
     require_no_text(dataset)
     rows, columns = (int(numbers_of(dataset, side, 1, "unreadable")[0]) for side in ("Rows", "Columns"))
     require_plausible_slice(rows, columns)

@@ -95,6 +95,8 @@ def test_reading_says_nothing(
         ({"ImageType": ["DERIVED", "PRIMARY", "PERFUSION", "RCBF"]}, "not_hu"),
         ({"BurnedInAnnotation": "YES"}, "burnt_in_text"),
         ({"SamplesPerPixel": 3}, "colour"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour"),
+        ({"BitsStored": 12, "HighBit": 15}, "unreadable"),
         ({"RescaleSlope": None}, "not_hu"),
         ({"RescaleIntercept": None}, "not_hu"),
         ({"RescaleSlope": 0}, "not_hu"),

@@ -42,6 +42,13 @@ def test_mr_slices_become_a_volume_of_uint16(tmp_path: Path) -> None:
     }
 
 
+def test_numbers_of_colours_are_no_intensities(tmp_path: Path) -> None:
+    write_series(tmp_path, **MR, PhotometricInterpretation="PALETTE COLOR")
+    inventory, scans = taken(tmp_path, "MR")
+    assert not scans
+    assert {reject.reason for reject in inventory.rejects} == {"colour"}
+
+
 def test_mr_below_zero_is_moved_up_and_uneven_scales_are_applied(tmp_path: Path) -> None:
     values = np.arange(48, dtype=np.int16).reshape(6, 8) - 20
     for z, slope in enumerate((1, 3)):
@@ -73,6 +80,8 @@ def test_radiographs(tmp_path: Path) -> None:
     write_slice(tmp_path / "a", stored, **DX, PixelSpacing=None, ImagerPixelSpacing=[0.2, 0.3])
     write_slice(tmp_path / "b", stored, **DX, PixelSpacing=None, PhotometricInterpretation="MONOCHROME1", PatientID="B")
     write_slice(tmp_path / "c", stored, **DX, PatientID="C", BurnedInAnnotation="YES")
+    write_slice(tmp_path / "d", stored, **DX, PatientID="D", PhotometricInterpretation="PALETTE COLOR")
+    write_slice(tmp_path / "e", stored, **DX, PatientID="E", BitsStored=12, HighBit=15)
     inventory, scans = taken(tmp_path, "DX")
     known, unknown = sorted(scans, key=lambda scan: scan.spacing_mm[1] is None)
     assert known.spacing_mm == (None, 0.2, 0.3)
@@ -81,7 +90,7 @@ def test_radiographs(tmp_path: Path) -> None:
     assert unknown.spacing_mm == (None, None, None)
     assert "no_pixel_spacing" in unknown.tags.notes
     assert np.array_equal(unknown.voxels[0], 47 - stored)  # bright is dense
-    assert [reject.reason for reject in inventory.rejects] == ["burnt_in_text"]
+    assert [reject.reason for reject in inventory.rejects] == ["burnt_in_text", "colour", "unreadable"]
 
 
 def test_the_radiographs_and_mr_of_the_zoo(shared_data: Path) -> None:
