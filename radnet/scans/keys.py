@@ -6,12 +6,15 @@ nobody can test a guessed id against it. The secret is a file made on first use,
 
 import hashlib
 import hmac
+import os
 import secrets
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from radnet.errors import UsageError
-from radnet.files import write_atomically
+from radnet.files import explained_disk_errors
 
 KEY_HEX_DIGITS = 32
 SECRET_BYTES = 32
@@ -60,7 +63,7 @@ def load_secret(path: Path) -> KeyedHash:
     """
     path = path.expanduser()
     if not path.exists():
-        write_atomically(path, secrets.token_hex(SECRET_BYTES) + "\n", mode=0o600)
+        _write_first(path, secrets.token_hex(SECRET_BYTES) + "\n")
     try:
         return KeyedHash(bytes.fromhex(path.read_text().strip()))
     except (ValueError, OSError) as error:
@@ -69,3 +72,38 @@ def load_secret(path: Path) -> KeyedHash:
             file=path,
             fix="Name another file with --secret",
         ) from error
+
+
+def _write_first(path: Path, text: str) -> None:
+    """Write a whole file (mode 0600) unless another process was first; then its file stays.
+
+    Raises:
+        RadnetError: The disk is full or not writable.
+    """
+    with explained_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # readable by its owner only
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                _give_name(Path(name), path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+def _give_name(whole: Path, path: Path) -> None:
+    """Give a finished file its name, which must be free.
+
+    Raises:
+        FileExistsError: It is not.
+    """
+    try:
+        path.hardlink_to(whole)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: the name is taken first, and filled at once
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(whole.read_bytes())
