@@ -71,9 +71,10 @@ def table_for(mask: Path, root: Path) -> StructureTable:
         RefusedError: "mask_structures": the table cannot be used.
     """
     places = [mask.with_suffix(".json")]
+    top = root.resolve()  # the metadata name masks by their real paths
     for directory in mask.parents:
         places.append(directory / FILE_NAME)
-        if directory == root:
+        if directory in (root, top):
             break
     found = next((place for place in places if place.is_file()), None)
     return StructureTable() if found is None else StructureTable(_read(found))

@@ -78,6 +78,19 @@ def test_a_table_gives_names_their_numbers(archive: Path) -> None:
     assert reasons(inventory_of(archive))["structures.json"] == "metadata"
 
 
+def test_no_table_above_the_archive_is_used(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nor where the archive is reached by a link, and the metadata name the mask, which gives its real path."""
+    write_rtstruct(archive / "rs.dcm", {"liver": [square(1, 3, 2)]})
+    (archive / "metadata.csv").write_text("path,mask\n.,rs.dcm\n")
+    home = tmp_path_factory.mktemp("home")
+    shutil.copytree(archive, home / "archive")
+    (home / "structures.json").write_text(json.dumps({"9": "liver"}))
+    link = tmp_path_factory.mktemp("links") / "link"
+    link.symlink_to(home / "archive")
+    for root in (home / "archive", link):
+        assert np.asarray(only_scan(root).mask).max() == 1
+
+
 @pytest.mark.parametrize(
     "table", ["no json", "[1]", '{"x": "liver"}', '{"1": 5}', '{"1": "liver", "2": "Liver"}', '{"1": "kidney"}']
 )
