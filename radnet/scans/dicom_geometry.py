@@ -42,6 +42,21 @@ def heights_mm(positions_mm: NDArray[np.float64], orientation: tuple[float, ...]
     return positions_mm @ _normal(orientation)
 
 
+def same_positions(heights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Number of the position of each slice, ascending with the height: slices closer than `SAME_POSITION_MM` share one.
+
+    Args:
+        heights: In mm, shape (N,), in any order.
+
+    Returns:
+        int64, shape (N,), from 0.
+    """
+    order = np.argsort(heights, kind="stable")
+    numbers = np.zeros(len(heights), np.int64)
+    numbers[order[1:]] = np.cumsum(np.diff(heights[order]) > SAME_POSITION_MM)
+    return numbers
+
+
 def is_axial(orientation: tuple[float, ...]) -> bool:
     """Whether the slices lie across the patient's axis rather than along it."""
     return int(np.abs(_normal(orientation)).argmax()) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radnet.scans.dicom_geometry import SAME_POSITION_MM, heights_mm, is_axial
+from radnet.scans.dicom_geometry import heights_mm, is_axial, same_positions
 from radnet.scans.dicom_headers import DicomHeader
 from radnet.scans.metadata import MetadataRow
 
@@ -121,8 +121,7 @@ def _overlap(entries: Sequence[DicomEntry]) -> bool:
 
 def _distinct_heights(headers: Sequence[DicomHeader]) -> int:
     positions_mm = np.array([header.position_mm for header in headers])
-    heights = np.sort(heights_mm(positions_mm, headers[0].orientation))
-    return 1 + int((np.diff(heights) > SAME_POSITION_MM).sum())
+    return 1 + int(same_positions(heights_mm(positions_mm, headers[0].orientation)).max())
 
 
 def _place(entry: DicomEntry) -> tuple[Path, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radnet.scans.dicom_geometry import SAME_POSITION_MM, heights_mm, stack_geometry
+from radnet.scans.dicom_geometry import heights_mm, same_positions, stack_geometry
 from radnet.scans.dicom_headers import DicomHeader
 from radnet.scans.dicom_pixels import DicomSlice, read_frames, read_slice
 from radnet.scans.hounsfield import looks_like_hu, to_uint16
@@ -75,8 +75,9 @@ def read_dicom_series(source: SeriesSource) -> Volume:
     holes = bool(stack.rejects)
     orientation = stack.headers[0].orientation
     heights = heights_mm(np.array([header.position_mm for header in stack.headers]), orientation)
-    order = sorted(range(len(heights)), key=lambda i: (heights[i], stack.headers[i].number, stack.files[i], i))
-    kept = _drop_repeats(source, stack, order, heights)
+    places = same_positions(heights)
+    order = sorted(range(len(heights)), key=lambda i: (places[i], stack.headers[i].number, stack.files[i], i))
+    kept = _drop_repeats(source, stack, order, places)
     left = sorted(set(order) - set(kept))
     volume: NDArray[Any] = stack.voxels[: len(order)]
     reorder(volume, [*kept, *left])
@@ -167,11 +168,11 @@ def _read_frames(source: SeriesSource, index: int, stack: _Stack, capacity: int)
         stack.removed.update(removed)
 
 
-def _drop_repeats(source: SeriesSource, stack: _Stack, order: Sequence[int], heights: NDArray[np.float64]) -> list[int]:
+def _drop_repeats(source: SeriesSource, stack: _Stack, order: Sequence[int], places: NDArray[np.int64]) -> list[int]:
     """Keep one slice a position: the one with the lowest instance number, then the first file."""
     kept: list[int] = []
     for i in order:
-        if not kept or heights[i] - heights[kept[-1]] > SAME_POSITION_MM:
+        if not kept or places[i] != places[kept[-1]]:
             kept.append(i)
         elif stack.voxels is not None and np.array_equal(stack.voxels[i], stack.voxels[kept[-1]]):
             sentence = "The same slice is in the series already"

@@ -180,6 +180,21 @@ def test_repeated_and_conflicting_slices(tmp_path: Path) -> None:
     assert np.array_equal(scan.voxels[2], stored[2] - 1024)
 
 
+def test_of_two_passes_in_one_series_the_first_is_kept_whole(tmp_path: Path) -> None:
+    """Micrometres between their positions do not decide which slice is kept: the instance number does."""
+    for index, (height_mm, number) in enumerate(((0, 1), (2, 2), (4, 3), (-0.004, 11), (2.004, 12), (3.996, 13))):
+        value = np.full((6, 8), 1000 if number < 10 else 2000, np.int16)
+        place = {"ImagePositionPatient": [-10, -20, height_mm], "InstanceNumber": number}
+        write_slice(tmp_path / str(index), value, **place)
+    (source,) = inventory_of(tmp_path).series
+    reading = read_series(source)
+    assert reading.scan.voxels[:, 0, 0].tolist() == [1000 - 1024] * 3
+    assert [(reject.path, reject.reason) for reject in reading.rejects] == [
+        (name, "conflicting_slice") for name in ("3", "4", "5")
+    ]
+    assert source.slices == 3
+
+
 def test_a_copied_file_is_found_without_its_pixels(tmp_path: Path) -> None:
     write_series(tmp_path)
     (tmp_path / "copy").write_bytes((tmp_path / "001").read_bytes())
