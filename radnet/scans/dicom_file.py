@@ -8,14 +8,18 @@ from pathlib import Path
 import pydicom
 from pydicom import FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 
+from radnet.scans.dicom_elements import text_of
 from radnet.scans.quiet import quiet_readers
+from radnet.scans.sizes import MAX_DEFLATED_BYTES
 from radnet.scans.sources import RefusedError
 
 PREAMBLE_BYTES = 128
 MUCH = 1 << 20
 """Bytes that may be asked for without a look at the size of the file."""
+META_GROUP = 0x0002
 BARE_GROUPS = (0x0002, 0x0008)
 """Groups with which a data set without preamble may begin."""
 
@@ -80,6 +84,7 @@ def open_dicom(path: Path, keywords: tuple[str, ...] | None = None, *, without_p
     with quiet_readers():
         try:
             with HonestFile(path) as file:
+                _require_plausible_deflation(file)
                 try:
                     dataset = pydicom.dcmread(file, stop_before_pixels=stop, specific_tags=tags)
                 except InvalidDicomError:
@@ -98,6 +103,32 @@ def open_dicom(path: Path, keywords: tuple[str, ...] | None = None, *, without_p
         except Exception as error:  # a damaged file can make the parser raise anything
             raise RefusedError("unreadable", f"The DICOM header cannot be read ({type(error).__name__})") from error
     return dataset
+
+
+def _require_plausible_deflation(file: HonestFile) -> None:
+    """Refuse a deflated data set that would become larger than memory should hold; the parser decompresses it whole.
+
+    Raises:
+        RefusedError: "too_large".
+        zlib.error: The compression is damaged.
+    """
+    head = file.peek()  # the file meta of nearly all files is in it, and of hardly any it names this syntax
+    if pydicom.uid.DeflatedExplicitVRLittleEndian.encode() not in head:
+        return
+    if head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM":
+        file.seek(PREAMBLE_BYTES + 4)
+    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_behind_meta)
+    if text_of(meta, "TransferSyntaxUID") == pydicom.uid.DeflatedExplicitVRLittleEndian:
+        inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while (block := inflate.unconsumed_tail or file.read(MUCH)) and not inflate.eof:
+            size += len(inflate.decompress(block, MUCH))
+            if size > MAX_DEFLATED_BYTES:
+                raise RefusedError("too_large", "The deflated file would become larger than any that is read")
+    file.seek(0)
+
+
+def _is_behind_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return tag.group != META_GROUP
 
 
 def _name_transfer_syntax(dataset: FileDataset) -> None:

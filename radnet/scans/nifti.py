@@ -1,11 +1,13 @@
 """NIfTI files: what their headers say, and their voxels as Hounsfield units."""
 
+import gzip
 import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from struct import pack, unpack, unpack_from
 
 import nibabel as nib
 import numpy as np
@@ -18,13 +20,18 @@ from numpy.typing import NDArray
 from radnet.scans.hounsfield import RealVoxels, Survey, blocks_of, rescale
 from radnet.scans.quiet import quiet_readers
 from radnet.scans.removed import removed_fields
-from radnet.scans.sizes import require_bytes, require_plausible_series
+from radnet.scans.sizes import MAX_EXTENSION_BYTES, require_bytes, require_plausible_series
 from radnet.scans.sources import RefusedError, SeriesSource
 from radnet.scans.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz")
 MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 MIN_SPACING_MM = 1e-4
+NIFTI2_BYTES = 540
+VOXEL_OFFSETS = {348: (108, "f"), NIFTI2_BYTES: (168, "q")}
+"""Size of the header -> where it says at which byte the voxels begin, and in which form. NIfTI-1 and -2."""
+EXTENSION_STEP = 16
+"""The length of an extension is a multiple of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +208,44 @@ def _require_size(image: nib.Nifti1Image, path: Path) -> None:
 
 def _load(path: Path, *, keep_open: bool = False) -> nib.Nifti1Image:
     """Open a file without reading its voxels; NIfTI-2 images are of a subclass."""
+    _require_plausible_extensions(path)
     image = nib.load(path, mmap=False, keep_file_open=keep_open)
     if not isinstance(image, nib.Nifti1Image):
         raise RefusedError("unreadable", "The file is called NIfTI but holds another format")
     return image
+
+
+def _require_plausible_extensions(path: Path) -> None:
+    """Refuse a header that claims megabytes of extensions before the voxels: nibabel reads them as a whole.
+
+    Raises:
+        RefusedError: "too_large"; "unreadable" where an extension is longer than all of them.
+    """
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        head = file.read(NIFTI2_BYTES + 4)
+        order = next((order for order in "<>" if head[:4] in (pack(f"{order}i", size) for size in VOXEL_OFFSETS)), None)
+        if order is None:  # no NIfTI at all, which nibabel says
+            return
+        (size,) = unpack(f"{order}i", head[:4])
+        at, form = VOXEL_OFFSETS[size]
+        if len(head) < size + 4:
+            return  # cut off, as above
+        (offset,) = unpack_from(f"{order}{form}", head, at)
+        left = offset - size - 4
+        if left < 0 and head[size]:  # nibabel would look for extensions up to the end of the file
+            raise RefusedError("unreadable", "The header names extensions and leaves no room for them")
+        if not left <= MAX_EXTENSION_BYTES:
+            raise RefusedError("too_large", "The header claims more in front of the voxels than any file holds there")
+        at = size + 4
+        while left >= EXTENSION_STEP and head[size]:
+            file.seek(at)
+            start = file.read(4)
+            (length,) = unpack(f"{order}i", start) if len(start) == 4 else (0,)
+            if not EXTENSION_STEP // 2 <= length <= left:
+                raise RefusedError(
+                    "unreadable", "An extension of the header is longer than all of them, or has no length"
+                )
+            at, left = at + length, left - length
 
 
 def _three_dimensional(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -6,6 +6,10 @@ MAX_SLICE_PIXELS = 2**26
 """8192 x 8192; a CT slice has up to 2048 x 2048 pixels, a radiograph up to about 5000 x 5000."""
 MAX_SERIES_VOXELS = 2**31
 """8192 slices of 512 x 512."""
+MAX_DEFLATED_BYTES = 2**29
+"""What a deflated DICOM file may become, which is decompressed as a whole: 1024 slices of 512 x 512 in 16 bits."""
+MAX_EXTENSION_BYTES = 2**24
+"""What stands between the header and the voxels of a NIfTI file is read as a whole; it is a text, or a DICOM header."""
 DEFLATE_RATIO = 1040
 """No deflated stream grows more than by a factor of 1032 (zlib's technical notes), so neither does a .gz file."""
 
