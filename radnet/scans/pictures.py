@@ -16,6 +16,8 @@ from radnet.scans.sources import RefusedError
 SUFFIXES = (".png", ".jpg", ".jpeg")
 FORMATS = {"PNG": "png", "JPEG": "jpg"}
 EXIF_ORIENTATION = 0x0112
+JPEG_FORMATS = ("JPEG", "MPO")
+"""As Pillow names them: MPO is a JPEG behind which others follow, as telephones write it."""
 GREY_MODES, COLOUR_MODES = ("L", "LA", "1"), ("RGB", "RGBA", "P", "PA")
 DEEP_MODES = ("I;16", "I;16B", "I")
 """16-bit PNG."""
@@ -64,7 +66,7 @@ def read_picture_header(path: Path) -> PictureHeader:
     """
     with _open(path) as image:
         require_plausible_slice(image.height, image.width)
-        return PictureHeader(image.height, image.width, image.format == "JPEG")
+        return PictureHeader(image.height, image.width, image.format in JPEG_FORMATS)
 
 
 def read_picture(path: Path) -> Picture:
@@ -76,7 +78,8 @@ def read_picture(path: Path) -> Picture:
     with _open(path) as image:
         require_plausible_slice(image.height, image.width)
         try:
-            if image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1 and image.mode in ("L", "RGB"):
+            upright = image.getexif().get(EXIF_ORIENTATION, 1) == 1
+            if image.format in JPEG_FORMATS and upright and image.mode in ("L", "RGB"):
                 data = without_metadata(path.read_bytes())
                 return Picture(decode(data), data, "jpg")
             pixels = _pixels(image)

@@ -151,6 +151,21 @@ def test_smaller_pictures_are_encoded_anew(tmp_path: Path, shared_data: Path) ->
     assert set(shards.index["image_format"]) == {"jpg"}
 
 
+def test_a_picture_of_a_telephone_is_a_jpeg(tmp_path: Path) -> None:
+    """MPO holds several pictures, of which the first one counts."""
+    noise = np.random.default_rng(0).integers(0, 255, (2, 16, 16, 3), dtype=np.uint8)
+    first, second = (Image.fromarray(one) for one in noise)
+    first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[second])
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.format == "MPO"
+        expected = np.asarray(image)
+    _, (scan,) = taken(tmp_path, "PICTURE")
+    assert scan.tags.lossy
+    assert scan.image_format == "jpg"
+    assert np.abs(scan.voxels[0].astype(int) - expected).max() <= 2
+    assert len(scan.encoded[0]) < (tmp_path / "a.jpg").stat().st_size * 0.6
+
+
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe1\x00", b"\xff\xd8\xff\xe1\xff\xff1", b"\x89PNG"])
 def test_a_jpeg_whose_segments_are_damaged(data: bytes) -> None:
     with pytest.raises(ValueError, match="JPEG"):
