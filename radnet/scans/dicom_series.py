@@ -1,7 +1,7 @@
 """The files of one DICOM series, decoded one after another into one volume."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,12 +113,37 @@ def read_dicom_series(source: SeriesSource) -> Volume:
 def _arbitrary_units(
     stored: NDArray[np.integer], headers: Sequence[DicomHeader]
 ) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
-    """Stored values of MR as uint16. Slope and intercept only matter where they differ from slice to slice."""
-    scaled = np.asarray(stored, dtype=np.int32)
-    if len({(header.slope, header.intercept) for header in headers}) > 1:
-        for number, header in enumerate(headers):
-            scaled[number] = np.rint(scaled[number] * header.slope + header.intercept)
-    return to_uint16(scaled)
+    """Stored values of MR as uint16. Slope and intercept only matter where they differ from slice to slice.
+
+    There whole numbers keep their steps; fractions are stretched from their minimum to their maximum over all 16 bits,
+    as those of NIfTI files are.
+
+    Raises:
+        RefusedError: "value_range".
+    """
+    if len({(header.slope, header.intercept) for header in headers}) == 1:
+        return to_uint16(np.asarray(stored, dtype=np.int32))
+
+    def scaled() -> Iterator[NDArray[np.float64]]:
+        for values, header in zip(stored, headers, strict=True):
+            yield values.astype(np.float64) * header.slope + header.intercept
+
+    low, high, whole = np.inf, -np.inf, True
+    for values in scaled():
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+        whole = whole and bool((values == np.rint(values)).all())
+    most = np.iinfo(np.uint16).max
+    scale, notes = 1.0, tuple[str, ...]()
+    if not whole:
+        scale, notes = (most / (high - low) if high > low else 1.0), ("stretched",)
+    else:
+        low, notes = (low, ("shifted",)) if low < 0 else (0.0, ())
+        if high - low > most:
+            raise RefusedError("value_range", "The values need more than 16 bits")
+    units = np.empty(stored.shape, np.uint16)
+    for number, values in enumerate(scaled()):
+        units[number] = np.rint((values - low) * scale)
+    return units, notes
 
 
 def _read_slices(source: SeriesSource) -> _Stack:

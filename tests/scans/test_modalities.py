@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from radnet.scans.archive import Inventory, read_series, take_inventory
+from radnet.scans.archive import Inventory, UnreadableSeries, read_series, take_inventory
 from radnet.scans.jpeg_segments import without_metadata
 from radnet.scans.keys import KeyedHash
 from radnet.scans.scan import Scan
@@ -58,6 +58,25 @@ def test_mr_below_zero_is_moved_up_and_uneven_scales_are_applied(tmp_path: Path)
     expected = np.stack([values + 1, 3 * values + 1]).astype(int)
     assert np.array_equal(scan.voxels, expected - expected.min())
     assert "shifted" in scan.tags.notes
+
+
+@pytest.mark.parametrize(("slopes", "kept"), [((1e-3, 1.1e-3), 96), ((0.7, 1.3), 96), ((1e6, 2e6), 0)])
+def test_small_scales_of_mr_keep_its_values(tmp_path: Path, slopes: tuple[float, float], kept: int) -> None:
+    values = np.arange(1, 49, dtype=np.int16).reshape(6, 8) * 80
+    for z, slope in enumerate(slopes):
+        place = {"ImagePositionPatient": [0, 0, 2 * z], **MR, "RescaleSlope": slope, "RescaleIntercept": 0}
+        write_slice(tmp_path / str(z), values, **place)
+    if not kept:
+        inventory = take_inventory(tmp_path, HASHER, modalities=("MR",))
+        with pytest.raises(UnreadableSeries, match="value_range"):
+            read_series(inventory.series[0])
+        return
+    _, (scan,) = taken(tmp_path, "MR")
+    expected = np.stack([values * slope for slope in slopes])
+    expected = (expected - expected.min()) / np.ptp(expected) * 65535
+    assert np.abs(scan.voxels - expected).max() <= 0.51
+    assert len(np.unique(scan.voxels[0])) == len(np.unique(scan.voxels[1])) == kept // 2
+    assert "stretched" in scan.tags.notes
 
 
 @pytest.mark.parametrize("fractions", [False, True])
