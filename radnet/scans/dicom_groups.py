@@ -12,6 +12,8 @@ from radnet.scans.dicom_headers import DicomHeader
 from radnet.scans.metadata import MetadataRow
 
 ORIENTATION_DIGITS, SPACING_DIGITS = 3, 4
+ORIENTATION_JITTER = 1e-4
+"""Direction cosines that are closer than this are one orientation, also where rounding sets them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,14 @@ def group_series(entries: Iterable[DicomEntry]) -> list[DicomGroup]:
     metadata row agree. Where slices of one such series share positions it is split by acquisition, then by temporal
     position, if that resolves the overlap.
     """
-    by_identity: dict[tuple[object, ...], list[DicomEntry]] = defaultdict(list)
+    oriented: dict[tuple[object, ...], list[DicomEntry]] = defaultdict(list)
     for entry in entries:
-        by_identity[_identity(entry)].append(entry)
+        oriented[_identity(entry, ())].append(entry)
+    by_identity: dict[tuple[object, ...], list[DicomEntry]] = defaultdict(list)
+    for members in oriented.values():
+        names = _orientations({entry.header.orientation for entry in members})
+        for entry in members:
+            by_identity[_identity(entry, names[entry.header.orientation])].append(entry)
     groups = []
     for identity, members in by_identity.items():
         for part, subset in _separate_overlaps(sorted(members, key=_place)):
@@ -84,12 +91,33 @@ def _known_patient(entry: DicomEntry) -> str:
     return (entry.row and entry.row.patient) or entry.header.patient_id
 
 
-def _identity(entry: DicomEntry) -> tuple[object, ...]:
+def _orientations(found: set[tuple[float, ...]]) -> dict[tuple[float, ...], tuple[float, ...]]:
+    """Orientation -> the rounded one by which its series is named.
+
+    Rounded ones are joined under the smallest of them where two of their members are closer than `ORIENTATION_JITTER`.
+    """
+    rounded: dict[tuple[float, ...], list[tuple[float, ...]]] = defaultdict(list)
+    for orientation in sorted(found):
+        rounded[tuple(round(value, ORIENTATION_DIGITS) + 0.0 for value in orientation)].append(orientation)
+    names = {one: one for one in rounded}
+    ordered = sorted(rounded)
+    for number, one in enumerate(ordered[:-1]):
+        apart = np.abs(np.array(ordered[number + 1 :]) - one).max(axis=1)
+        for index in np.flatnonzero(apart < 2 * 10**-ORIENTATION_DIGITS):  # neighbours in rounding
+            other = ordered[number + 1 + int(index)]
+            differences = np.abs(np.array(rounded[one])[:, None] - np.array(rounded[other])[None])
+            if differences.max(axis=2).min() < ORIENTATION_JITTER:
+                joined = {names[one], names[other]}
+                names |= {key: min(joined) for key, name in names.items() if name in joined}
+    return {orientation: names[one] for one, members in rounded.items() for orientation in members}
+
+
+def _identity(entry: DicomEntry, orientation: tuple[float, ...]) -> tuple[object, ...]:
     header = entry.header
     return (
         _known_patient(entry),
         header.series_uid,
-        tuple(round(value, ORIENTATION_DIGITS) + 0.0 for value in header.orientation),
+        orientation,
         (header.rows, header.columns),
         tuple(round(value, SPACING_DIGITS) for value in header.pixel_spacing_mm),
         header.kernel,

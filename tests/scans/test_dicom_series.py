@@ -232,6 +232,22 @@ def test_what_cannot_be_stacked_is_split(tmp_path: Path, elements: dict[str, obj
     assert len(inventory_of(tmp_path).series) == 2
 
 
+@pytest.mark.parametrize(("jitter", "series"), [(1e-7, 1), (2e-4, 2)])
+def test_an_orientation_at_the_edge_of_rounding_splits_no_series(tmp_path: Path, jitter: float, series: int) -> None:
+    """What the last digits of a header decide is no other series, and what was one series keeps its key."""
+    for index in range(6):
+        cosine = 0.9995 + (jitter if index % 2 else -jitter)
+        sine = float(np.sqrt(1 - cosine**2))
+        place = {"ImagePositionPatient": [-10, -20, 2 * index], "InstanceNumber": index}
+        write_slice(tmp_path / str(index), ImageOrientationPatient=[cosine, sine, 0, -sine, cosine, 0], **place)
+    found = inventory_of(tmp_path).series
+    assert [source.slices for source in found] == [6 // series] * series
+    for index in (1, 3, 5):
+        (tmp_path / str(index)).unlink()
+    (lower,) = inventory_of(tmp_path).series
+    assert lower.series_key in {source.series_key for source in found}
+
+
 def test_a_cut_off_slice_leaves_a_gap(tmp_path: Path) -> None:
     write_series(tmp_path, heights_mm=(0, 2, 4, 6, 8))
     whole = (tmp_path / "002").read_bytes()
