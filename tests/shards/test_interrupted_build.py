@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from radnet.scans.keys import KeyedHash
 from radnet.shards import ShardSet
 from radnet.shards import assembly as assembly_module
 from radnet.shards import build as build_module
+from radnet.shards import workplace as workplace_module
 from radnet.shards.build import BuildSettings, build_shards
 from radnet.shards.parts import Part
 from radnet.shards.sample import Sample
@@ -203,6 +206,109 @@ def test_a_torn_shard_behind_the_last_step_is_written_anew(
     (place / f"ct-{steps(place):06d}.tar").write_bytes(b"torn" * 40_000)
     (place / "journal" / f"rows-{steps(place):06d}.parquet").write_bytes(b"torn")
     build_shards(archive, tmp_path / "ct", hasher, settings)
+    assert files_of(tmp_path / "ct") == files_of(built)
+
+
+def stopped(*_: Any, **__: Any) -> None:
+    raise Stopped
+
+
+def killed_at(change: int, module: Any, function: str, build: Callable[[], object]) -> bool:
+    """Whether a build in a process of its own died at the change of a directory of this number.
+
+    Changes are renames and deletions; they count from the call of `module.function` on, until the build is done, or
+    until the function is where it is one of the workplace's.
+    """
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    try:
+        called, left = getattr(module, function), [0]
+
+        def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+            def change_one(*arguments: Any, **options: Any) -> Any:
+                done = real(*arguments, **options)
+                left[0] -= 1
+                if left[0] == 0:
+                    os._exit(9)
+                return done
+
+            return change_one
+
+        def armed(*arguments: Any, **options: Any) -> Any:
+            left[0] = change
+            done = called(*arguments, **options)
+            if module is workplace_module:
+                os._exit(0)
+            return done
+
+        for name in ("unlink", "rmdir", "rename", "replace"):
+            setattr(os, name, counted(getattr(os, name)))
+        setattr(module, function, armed)
+        build()
+    finally:
+        os._exit(0)
+
+
+def test_a_build_killed_at_any_moment_of_its_end_gives_the_same_bytes(
+    archive: Path, built: Path, hasher: KeyedHash, settings: BuildSettings, tmp_path: Path, monkeypatch: Any, capfd: Any
+) -> None:
+    """No part of the journal is ever taken for the whole, and no closed shard is lost."""
+    with monkeypatch.context() as patched:
+        patched.setattr(build_module, "finish_set", stopped)
+        with pytest.raises(Stopped):
+            build_shards(archive, tmp_path / "kept" / "ct", hasher, settings)
+    place = tmp_path / "kept" / ".ct.partial"
+    for change in range(1, 100):
+        out = tmp_path / str(change) / "ct"
+        shutil.copytree(place, out.parent / place.name)
+        if not killed_at(change, build_module, "finish_set", partial(build_shards, archive, out, hasher, settings)):
+            break
+        capfd.readouterr()
+        if out.exists():
+            with pytest.raises(UsageError, match="exists"), workplace_module.workplace(out, {}):
+                pass
+        else:
+            build_shards(archive, out, hasher, settings)
+            assert "going on with" in capfd.readouterr().err
+        assert files_of(out) == files_of(built)
+        assert [path.name for path in out.parent.iterdir()] == ["ct"]
+    assert change > steps(place)
+
+
+def test_a_build_killed_while_it_throws_another_one_away(
+    archive: Path, built: Path, hasher: KeyedHash, settings: BuildSettings, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Neither the one nor the other goes on from what was being deleted."""
+    place = unfinished(archive, tmp_path / "kept" / "ct", hasher, settings, monkeypatch)
+    for change in range(1, 100):
+        out = tmp_path / str(change) / "ct"
+        shutil.copytree(place, out.parent / place.name)
+        other = partial(build_shards, archive, out, hasher, BuildSettings(every=2), overwrite=True)
+        if not killed_at(change, workplace_module, "_begin", other):
+            break
+        build_shards(archive, out, hasher, settings)
+        assert files_of(out) == files_of(built)
+        assert [path.name for path in out.parent.iterdir()] == ["ct"]
+    assert change > steps(place)
+
+
+@pytest.mark.parametrize("lost", ["step-000001.json", "rows-000000.parquet", "build.json"])
+def test_a_journal_with_a_gap_is_no_journal(
+    archive: Path,
+    built: Path,
+    hasher: KeyedHash,
+    settings: BuildSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lost: str,
+) -> None:
+    place = unfinished(archive, tmp_path / "ct", hasher, settings, monkeypatch)
+    assert steps(place) > 2
+    (place / "journal" / lost).unlink()
+    build_shards(archive, tmp_path / "ct", hasher, settings)
+    assert "begins anew" in capsys.readouterr().err
     assert files_of(tmp_path / "ct") == files_of(built)
 
 
