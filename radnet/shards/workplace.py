@@ -129,9 +129,9 @@ def workplace(out: Path, identity: dict[str, Any], *, overwrite: bool = False) -
                 shutil.rmtree(place.path, ignore_errors=True)
             raise
     finally:
-        lock.release()
-        with suppress(OSError):
+        with suppress(OSError):  # before the release: behind it, the file may be the lock of the next build
             Path(lock.lock_file).unlink()
+        lock.release()
 
 
 @contextmanager

@@ -320,6 +320,20 @@ def test_two_builds_at_once(archive: Path, hasher: KeyedHash, tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ct"]
 
 
+def test_the_lock_disappears_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its file may be that of the next build when it is deleted, and a third build would lock another one."""
+    release, there = FileLock.release, []
+
+    def looked(lock: FileLock, force: bool = False) -> None:
+        there.append(Path(lock.lock_file).exists())
+        release(lock, force)
+
+    monkeypatch.setattr(FileLock, "release", looked)
+    with workplace_module.workplace(tmp_path / "ct", {}):
+        pass
+    assert there[:1] == [False]
+
+
 def test_two_processes_at_once(archive: Path, built: Path, hasher: KeyedHash, tmp_path: Path) -> None:
     """One of them makes the set, the other one says why not."""
     arguments = [sys.executable, "-c", BUILD, str(archive), str(tmp_path / "ct"), hasher.secret.hex(), "1"]
