@@ -4,9 +4,9 @@ It is written last. A directory without it is unfinished and no command takes it
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from radnet.errors import UsageError
 from radnet.files import write_atomically
@@ -14,6 +14,9 @@ from radnet.files import write_atomically
 MANIFEST, INDEX, REJECTS = "manifest.json", "index.parquet", "rejects.parquet"
 KEYED_BY = "keyed_by"
 """Name in the settings of `KeyedHash.identity`: which secret made the keys. Sets of earlier versions lack it."""
+
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+"""64 hex digits and nothing else: files of a cache are called after what a manifest from elsewhere says here."""
 
 
 class _Frozen(BaseModel):
@@ -26,7 +29,7 @@ class ShardFile(_Frozen):
     file: str
     bytes: int
     samples: int
-    sha256: str
+    sha256: Sha256
 
 
 class TableFile(_Frozen):
@@ -34,7 +37,7 @@ class TableFile(_Frozen):
 
     file: str
     rows: int
-    sha256: str
+    sha256: Sha256
 
 
 class Totals(_Frozen):
@@ -62,10 +65,10 @@ class Manifest(_Frozen):
     modality: str
     slice_size: Literal["native"] | int
     settings: dict[str, Any]
-    settings_sha256: str
+    settings_sha256: Sha256
     tool_version: str
     synthetic: Literal["none", "some", "all"]
-    content_sha256: str
+    content_sha256: Sha256
     totals: Totals
     index: TableFile
     rejects: TableFile
@@ -87,8 +90,12 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
     write_atomically(directory / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
 
 
-def read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: Path, *, shown_as: str | None = None) -> Manifest:
     """Read and check `manifest.json`.
+
+    Args:
+        directory: Where it lies.
+        shown_as: What messages call it, where it came from elsewhere and `directory` is a passing one.
 
     Raises:
         UsageError: There is none, it is damaged, or a newer version wrote it.
@@ -113,7 +120,7 @@ def read_manifest(directory: Path) -> Manifest:
         field = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise UsageError(
             f"The manifest is damaged or of a format version that this radnet does not know: {field}: {first['msg']}",
-            file=path,
+            file=shown_as or path,
             fix="Build the set again with this version of radnet",
         ) from error
 

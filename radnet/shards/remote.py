@@ -165,7 +165,7 @@ def open_remote(url: str, cache: Path | None, cache_bytes: int, **limits: float)
     incoming = directory / "incoming" / f"{address}.{os.getpid()}"
     incoming.mkdir(parents=True, exist_ok=True)
     remote.fetch(MANIFEST, incoming / MANIFEST, most_bytes=MAX_MANIFEST_BYTES)
-    manifest = read_manifest(incoming)
+    manifest = read_manifest(incoming, shown_as=f"{MANIFEST} of {shown(url)}")
     for name in (manifest.index.file, manifest.rejects.file, *(shard.file for shard in manifest.shards)):
         if Path(name).name != name or "\\" in name or name in ("", ".", "..", MANIFEST):
             raise UsageError("The manifest names a file outside its directory", seen=name, file=shown(url))

@@ -118,3 +118,18 @@ def test_a_manifest_that_leads_elsewhere_and_a_small_limit(site: tuple[str, type
     (site[2] / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(UsageError, match="outside"):
         ShardSet.open(site[0], cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("entry", ["shards", "index", "rejects"])
+@pytest.mark.parametrize("sha256", ["../../home/x", "A" * 64, "0" * 64 + "\n", ""])
+def test_a_manifest_whose_hash_is_a_path(
+    site: tuple[str, type[Moody], Path], tmp_path: Path, entry: str, sha256: str
+) -> None:
+    """Files of the cache are called after hashes, and a manifest from elsewhere must not choose where they lie."""
+    about = json.loads((site[2] / MANIFEST).read_text())
+    (about["shards"][0] if entry == "shards" else about[entry])["sha256"] = sha256
+    (site[2] / MANIFEST).write_text(json.dumps(about))
+    with pytest.raises(UsageError, match="sha256") as caught:
+        ShardSet.open(site[0], cache=tmp_path / "cache")
+    assert caught.value.file == f"{MANIFEST} of {site[0]}"
+    assert not (tmp_path / "cache" / "sets").exists()
