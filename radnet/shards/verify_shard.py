@@ -20,7 +20,14 @@ from radnet.shards.rows import content_hash_of
 from radnet.shards.tables import MEMBERS
 from radnet.shards.verify_tar import Member, walk_tar
 
-DTYPE_OF_MODALITY = {"CT": "int16", "MR": "uint16", "CR": "uint16", "DX": "uint16", "PICTURE": "uint8"}
+DTYPES_OF_MODALITY = {
+    "CT": ("int16",),
+    "MR": ("uint16",),
+    "CR": ("uint16",),
+    "DX": ("uint16",),
+    "PICTURE": ("uint8", "uint16"),
+}
+"""Of uint16 a picture is grey, of uint8 grey or RGB."""
 _PLACES = {"shard", *(f"{member}_{what}" for member in MEMBERS for what in ("offset", "bytes", "crc32"))}
 
 
@@ -118,11 +125,13 @@ def _pixels(kind: str, data: bytes, row: Mapping[str, Any]) -> Iterator[str]:
         if pixels.dtype not in (np.uint8, np.uint16):
             yield f"its mask is {pixels.dtype}, not uint8 or uint16"
         return
-    dtype = DTYPE_OF_MODALITY.get(row["modality"])
-    if dtype is None:
+    dtypes = DTYPES_OF_MODALITY.get(row["modality"])
+    if dtypes is None:
         yield f"its modality is unknown: {quoted(row['modality'])}"
-    elif pixels.dtype != dtype:
-        yield f"its image is {pixels.dtype}, {row['modality']} is stored as {dtype}"
+    elif pixels.dtype not in dtypes:
+        yield f"its image is {pixels.dtype}, {row['modality']} is stored as {' or '.join(dtypes)}"
+    elif pixels.ndim == 3 and pixels.dtype != np.uint8:
+        yield f"its image has colours of {pixels.dtype}, which are stored as uint8"
     # the hash of a picture stored as it came is compared by CRC-32 only: decoders of JPEG differ in the last bit
     if image_format == "b2nd" and content_hash_of(pixels) != row["content_hash"]:
         yield "its pixels are not the ones that content_hash stands for"

@@ -6,13 +6,18 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from radnet.errors import UsageError
 from radnet.hashing import sha256_of_file
+from radnet.scans.keys import KeyedHash
+from radnet.shards.build import BuildSettings, build_shards
 from radnet.shards.verify import Verification, verify_set
+from radnet.shards.verify_shard import _pixels
 from tests.shards.sets_for_tests import damaged_manifest, shard_files
 
 
@@ -43,6 +48,24 @@ def test_a_whole_set_has_no_problem(built: Path) -> None:
         found = verify_set(built, full=full, jobs=jobs)
         assert found.problems == found.notes == ()
         assert found.samples == 48
+
+
+def test_a_set_of_deep_pictures_has_no_problem(hasher: KeyedHash, tmp_path: Path) -> None:
+    """Grey pictures of 8 and 16 bits, whole and averaged down; colours of 16 bits are no part of the format."""
+    generator = np.random.default_rng(0)
+    (tmp_path / "archive").mkdir()
+    for number, dtype in enumerate([np.uint8, np.uint16]):
+        pixels = generator.integers(0, np.iinfo(dtype).max, (40, 48)).astype(dtype)
+        cv2.imwrite(str(tmp_path / "archive" / f"{number}.png"), pixels)
+    for size in (None, 16):
+        out = tmp_path / f"set{size}"
+        build_shards(tmp_path / "archive", out, hasher, BuildSettings(modalities=("PICTURE",), size=size))
+        found = verify_set(out, full=True)
+        assert found.samples == 2
+        assert found.problems == ()
+    colours = cv2.imencode(".png", generator.integers(0, 65535, (8, 9, 3)).astype(np.uint16))[1].tobytes()
+    row = {"rows": 8, "columns": 9, "modality": "PICTURE", "image_format": "png", "content_hash": ""}
+    assert list(_pixels("image", colours, row)) == ["its image has colours of uint16, which are stored as uint8"]
 
 
 def test_what_is_no_set_is_a_wrong_call(tmp_path: Path) -> None:
