@@ -14,8 +14,12 @@ from radnet import __version__
 from radnet.console import progress, say, warn
 from radnet.errors import RadnetError, UsageError
 from radnet.files import require_directory, require_new_directory
+from radnet.hashing import settings_hash
 from radnet.scans.archive import Inventory, Reject, SeriesSource, take_inventory
 from radnet.scans.keys import KeyedHash
+from radnet.scans.nifti import is_nifti_name
+from radnet.scans.sources import RefusedError
+from radnet.scans.structures import table_for
 from radnet.shards import manifest as manifests
 from radnet.shards.assembly import Assembly
 from radnet.shards.backends import Backend, workers
@@ -239,14 +243,20 @@ def _require_output(out: Path, archive: Path, overwrite: bool) -> None:
 
 
 def _identity(inventory: Inventory, hasher: KeyedHash, settings: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What must agree for an unfinished build to be continued: version, settings, secret, and every file's date."""
+    """What must agree for an unfinished build to be continued: version, settings, secret, every file's date.
+
+    And what the table of structures of a mask says; a set without such tables has the identity it always had.
+    """
     digest = hashlib.sha256()
     for source in inventory.series:
         stats = [(source.root / path).stat() for path in source.files]
-        files = [(key, stat.st_size, stat.st_mtime_ns) for key, stat in zip(source.file_keys, stats, strict=True)]
+        files: list[tuple[str | int, ...]] = [
+            (key, stat.st_size, stat.st_mtime_ns) for key, stat in zip(source.file_keys, stats, strict=True)
+        ]
         if source.mask is not None:
             stat = source.mask.stat()
             files.append(("mask", stat.st_size, stat.st_mtime_ns))
+            files += _structures(source.mask, source.root)
         about = (source.patient_key, source.series_key, source.tags, source.labels, source.slice_labels, files)
         digest.update(repr((*about, source.split)).encode())
     return {
@@ -256,6 +266,17 @@ def _identity(inventory: Inventory, hasher: KeyedHash, settings: Mapping[str, An
         "secret": hasher.identity(),
         "scans": digest.hexdigest(),
     }
+
+
+def _structures(mask: Path, root: Path) -> list[tuple[str | int, ...]]:
+    """The content of the table that gives the structures of a mask their numbers, where there is one."""
+    if is_nifti_name(mask):
+        return []
+    try:
+        numbers = table_for(mask, root).numbers
+    except RefusedError as refused:
+        return [("structures", refused.sentence)]
+    return [] if numbers is None else [("structures", settings_hash(numbers))]
 
 
 def _fill(
