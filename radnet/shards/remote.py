@@ -47,6 +47,10 @@ class Remote:
     tries: int = 3
     pause_s: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not self.url.startswith("pipe:"):
+            _require_address(self.url)
+
     def fetch(self, name: str, path: Path, *, most_bytes: int, sha256: str | None = None) -> None:
         """Write the file `name` of the set to `path`.
 
@@ -104,6 +108,7 @@ class Remote:
 
     def _from_pipe(self, name: str) -> Iterator[bytes]:
         with wds.gopen(self.url.replace("{file}", shlex.quote(name))) as pipe:
+            pipe.ignore_errors = True  # webdataset's error holds the command, and that may hold a password
             descriptor = pipe.stream.fileno()
             try:
                 while True:
@@ -114,9 +119,10 @@ class Remote:
                         break
                     yield piece
             except BaseException:
-                pipe.ignore_errors = True
                 pipe.proc.kill()
                 raise
+        if pipe.status not in pipe.ignore_status:
+            raise ConnectionError(f"the command ended with exit code {pipe.status}")
 
 
 class RemoteShardSet(ShardSet):
@@ -190,6 +196,33 @@ def open_remote(url: str, cache: Path | None, cache_bytes: int, **limits: float)
 
 
 def shown(url: str) -> str:
-    """An address without a password that may stand in it."""
-    parts = urllib.parse.urlsplit(url)
-    return url if parts.password is None else url.replace(f":{parts.password}@", ":…@")
+    """An address without what may be a secret: the words of a command behind its first, the query of a URL."""
+    if url.startswith("pipe:"):
+        command = url.split()[0]
+        return "pipe:…" if "=" in command else f"{command} …"
+    address, mark, _ = url.partition("?")
+    return f"{address}?…" if mark else address
+
+
+def _require_address(url: str) -> None:
+    """Refuse an address that urllib cannot use; what is refused is not shown, for a password may stand in it.
+
+    Raises:
+        UsageError: It holds a user or a password, or has no host or no port that is a number.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(
+            "The address of a set cannot be read (it is not shown: it may hold a password)",
+            fix="It has the form http://HOST/SET or http://HOST:PORT/SET",
+        )
+    if "@" in parts.netloc:
+        raise UsageError(
+            "An address of a set holds no user and no password",
+            file=f"{parts.scheme}://…@{parts.netloc.rpartition('@')[2]}{parts.path}",
+            fix="Keep them in ~/.netrc and read the set through pipe:curl -sf --netrc https://HOST/SET/{file}",
+        )

@@ -16,7 +16,7 @@ import radnet.shards
 from radnet.errors import RadnetError, UsageError
 from radnet.shards import ShardSet
 from radnet.shards.manifest import MANIFEST
-from radnet.shards.remote import open_remote
+from radnet.shards.remote import open_remote, shown
 from tests.shards.views_for_tests import PixelsAndChance
 
 QUICK = {"stall_s": 0.5, "tries": 2, "pause_s": 0.01}
@@ -108,6 +108,31 @@ def test_a_pipe_that_stalls_or_fails(tmp_path: Path) -> None:
             open_remote(f"pipe:{command}", tmp_path / "cache", 10**9, **QUICK)
     with pytest.raises(UsageError, match="file"):
         open_remote("pipe:cat x", tmp_path / "cache", 10**9)
+
+
+@pytest.mark.parametrize(
+    "address", ["reader:hunter2@127.0.0.1:1/s", "hunter2@127.0.0.1:1/s", "reader:hunter2/x@127.0.0.1/s", "[hunter2/s"]
+)
+def test_an_address_with_a_password_is_refused_and_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    with pytest.raises(UsageError, match="password") as caught:
+        ShardSet.open(f"http://{address}", cache=tmp_path / "cache")
+    assert "hunter2" not in f"{caught.value}{capsys.readouterr()}"
+
+
+@pytest.mark.parametrize("ending", ["false {file}", "true; exit 7 # {file}", "sleep 60 # {file}"])
+def test_a_password_in_a_command_is_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str], ending: str) -> None:
+    with pytest.raises(RadnetError, match="pipe:true …") as caught:
+        open_remote(f"pipe:true -u reader:hunter2; exec {ending}", tmp_path / "cache", 10**9, **QUICK)
+    assert "hunter2" not in f"{caught.value}{capfd.readouterr()}"
+
+
+def test_what_is_shown_of_an_address() -> None:
+    assert shown("http://host/set") == "http://host/set"
+    assert shown("https://host/get?key=hunter2&set=ct") == "https://host/get?…"
+    assert shown("pipe:curl -u reader:hunter2 {file}") == "pipe:curl …"
+    assert shown("pipe:KEY=hunter2 curl {file}") == "pipe:…"
 
 
 def test_a_manifest_that_leads_elsewhere_and_a_small_limit(site: tuple[str, type[Moody], Path], tmp_path: Path) -> None:
