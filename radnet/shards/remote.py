@@ -9,6 +9,7 @@ import http.client
 import os
 import select
 import shlex
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -167,9 +168,16 @@ def open_remote(url: str, cache: Path | None, cache_bytes: int, **limits: float)
         raise UsageError("A pipe: address needs {file}", seen=shown(url), fix="For example pipe:cat /sets/ct/{file}")
     directory = cache_directory(cache)
     remote = Remote(url, **limits)  # type: ignore[arg-type]
-    address = hashlib.sha256(url.encode()).hexdigest()[:16]
-    incoming = directory / "incoming" / f"{address}.{os.getpid()}"
-    incoming.mkdir(parents=True, exist_ok=True)
+    (directory / "incoming").mkdir(parents=True, exist_ok=True)
+    # a name of its own: process numbers are the same in containers that share a cache, and in threads
+    with tempfile.TemporaryDirectory(dir=directory / "incoming", ignore_cleanup_errors=True) as incoming:
+        home, manifest = _tables(remote, Path(incoming), directory, cache_bytes)
+    return RemoteShardSet(home, manifest, remote, Cache(directory, cache_bytes))
+
+
+def _tables(remote: Remote, incoming: Path, directory: Path, cache_bytes: int) -> tuple[Path, Manifest]:
+    """Fetch manifest and tables through `incoming`; returns the directory of the cache where they lie then."""
+    url = remote.url
     remote.fetch(MANIFEST, incoming / MANIFEST, most_bytes=MAX_MANIFEST_BYTES)
     manifest = read_manifest(incoming, shown_as=f"{MANIFEST} of {shown(url)}")
     for name in (manifest.index.file, manifest.rejects.file, *(shard.file for shard in manifest.shards)):
@@ -190,9 +198,7 @@ def open_remote(url: str, cache: Path | None, cache_bytes: int, **limits: float)
             remote.fetch(table.file, incoming / table.file, most_bytes=MAX_TABLE_BYTES, sha256=table.sha256)
             (incoming / table.file).replace(home / table.file)
     write_atomically(home / MANIFEST, text)
-    (incoming / MANIFEST).unlink()
-    incoming.rmdir()
-    return RemoteShardSet(home, manifest, remote, Cache(directory, cache_bytes))
+    return home, manifest
 
 
 def shown(url: str) -> str:

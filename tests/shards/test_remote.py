@@ -1,13 +1,17 @@
 """Sets over http and pipes: the same images, within the limit, and an error where a server misbehaves."""
 
+import hashlib
 import json
+import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +20,7 @@ import radnet.shards
 from radnet.errors import RadnetError, UsageError
 from radnet.shards import ShardSet
 from radnet.shards.manifest import MANIFEST
-from radnet.shards.remote import open_remote, shown
+from radnet.shards.remote import Remote, open_remote, shown
 from tests.shards.views_for_tests import PixelsAndChance
 
 QUICK = {"stall_s": 0.5, "tries": 2, "pause_s": 0.01}
@@ -133,6 +137,39 @@ def test_what_is_shown_of_an_address() -> None:
     assert shown("https://host/get?key=hunter2&set=ct") == "https://host/get?…"
     assert shown("pipe:curl -u reader:hunter2 {file}") == "pipe:curl …"
     assert shown("pipe:KEY=hunter2 curl {file}") == "pipe:…"
+
+
+def test_two_threads_open_one_set_at_once(
+    site: tuple[str, type[Moody], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one process number, as processes of two containers may be; nothing of it stays."""
+    fetch, both = Remote.fetch, threading.Barrier(2, timeout=20)
+
+    def fetch_together(remote: Remote, name: str, path: Path, **limits: Any) -> None:
+        both.wait()
+        fetch(remote, name, path, **limits)
+        both.wait()
+
+    monkeypatch.setattr(Remote, "fetch", fetch_together)
+    with ThreadPoolExecutor(2) as threads:
+        opened = [threads.submit(open_remote, site[0], tmp_path / "cache", 10**9, **QUICK) for _ in range(2)]
+        sets = [future.result() for future in opened]
+    monkeypatch.undo()
+    assert all(np.array_equal(far.read_image(0), sets[0].read_image(0)) for far in sets)
+    assert not any((tmp_path / "cache" / "incoming").iterdir())
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(site: tuple[str, type[Moody], Path], tmp_path: Path) -> None:
+    incoming = tmp_path / "cache" / "incoming"
+    left = incoming / f"{hashlib.sha256(site[0].encode()).hexdigest()[:16]}.{os.getpid()}" / "index.parquet"
+    open_remote(site[0], tmp_path / "cache", 10**9, **QUICK)
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"cut")
+    open_remote(site[0], tmp_path / "cache", 10**9, **QUICK)
+    site[1].mood, site[1].bad = "missing", MANIFEST
+    with pytest.raises(RadnetError, match="404"):
+        open_remote(site[0], tmp_path / "cache", 10**9, **QUICK)
+    assert list(incoming.iterdir()) == [left.parent]
 
 
 def test_a_manifest_that_leads_elsewhere_and_a_small_limit(site: tuple[str, type[Moody], Path], tmp_path: Path) -> None:
