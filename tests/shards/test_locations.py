@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -12,7 +14,7 @@ import pytest
 from radnet.errors import RadnetError
 from radnet.hashing import sha256_of_file
 from radnet.shards import ShardSet
-from radnet.shards.codec import DamagedFrameError
+from radnet.shards.codec import MAX_VALUES, DamagedFrameError
 from radnet.shards.manifest import INDEX, MANIFEST
 from radnet.shards.pictures import decode_image
 
@@ -84,3 +86,30 @@ def test_pictures() -> None:
     for bad in (b"", b"nothing", png[:20]):
         with pytest.raises(DamagedFrameError):
             decode_image(bad, "png")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("rows", "columns"), [(9000, 9000), (1, MAX_VALUES + 1), (20_000, 20_000)])
+@pytest.mark.parametrize("image_format", ["png", "jpg"])
+def test_a_picture_that_claims_too_much_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, rows: int, columns: int, image_format: str
+) -> None:
+    """By its header: a small file of one colour would take all memory first."""
+    data = bytearray(cv2.imencode(f".{image_format}", np.zeros((8, 9), np.uint8))[1].tobytes())
+    if image_format == "png":
+        data[16:24] = struct.pack(">II", columns, rows)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    else:
+        if columns > 65535:
+            pytest.skip("no side of a JPEG is so long")
+        size = data.index(b"\xff\xc0") + 5
+        data[size : size + 4] = struct.pack(">HH", rows, columns)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it is decoded"))
+    with pytest.raises(DamagedFrameError):
+        decode_image(bytes(data), image_format)
+
+
+def test_other_formats_than_these_are_refused() -> None:
+    """OpenCV reads many, by their content, and the size of none of them would be known."""
+    with pytest.raises(DamagedFrameError):
+        decode_image(cv2.imencode(".bmp", np.zeros((8, 9), np.uint8))[1].tobytes(), "png")
