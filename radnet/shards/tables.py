@@ -1,6 +1,7 @@
 """The two parquet tables of a set. Their columns have one type each, whatever the scans tell or leave out."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ REJECT_COLUMNS: Mapping[str, pa.DataType] = {
 
 
 def write_fragment(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the rows of one shard.
+    """Write the rows of one shard; they are on the disk when it returns, for a build goes on from them.
 
     Args:
         rows: Keys are the names of columns, absent ones are null.
@@ -99,6 +100,7 @@ def write_index(fragments: Sequence[Path], path: Path) -> TableFile:
             for name in labels - set(table.column_names):
                 table = table.append_column(name, pa.nulls(len(table), _TEXT))
             writer.write_table(table.select(schema.names), row_group_size=max(len(table), 1))
+    _flush(path)
     return TableFile(file=path.name, rows=rows, sha256=sha256_of_file(path))
 
 
@@ -136,4 +138,11 @@ def _write(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pa.DataType]
     arrays = [pa.array([row.get(name) for row in rows], type=kind) for name, kind in columns.items()]
     table = pa.Table.from_arrays(arrays, schema=pa.schema(list(columns.items())))
     pq.write_table(table, path, compression="zstd")
+    _flush(path)
     return TableFile(file=path.name, rows=len(rows), sha256=sha256_of_file(path))
+
+
+def _flush(path: Path) -> None:
+    """Let a closed file survive a loss of power: the step or the manifest that is written next vouches for it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

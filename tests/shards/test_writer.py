@@ -1,5 +1,6 @@
 """The tars that the writer makes, and what it says about them."""
 
+import os
 import tarfile
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import webdataset
 
 from radnet.shards.sample import Sample
-from radnet.shards.tables import rows_of
+from radnet.shards.tables import rows_of, write_index, write_rejects
 from radnet.shards.writer import ShardWriter, fragment_path
 
 SAMPLES = [
@@ -47,3 +48,25 @@ def test_offsets_are_where_a_reader_of_tars_finds_the_members(shard: Path, tmp_p
     for member in members:
         key, kind, *_ = member.name.split(".")
         assert (rows[key][f"{kind}_offset"], rows[key][f"{kind}_bytes"]) == (member.offset_data, member.size)
+
+
+def test_tables_are_on_the_disk_before_anything_vouches_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that survives a loss of power without its rows would be a shard that no index knows."""
+    fsync, flushed = os.fsync, dict[Path, int]()
+
+    def noted(descriptor: int) -> None:
+        flushed[Path(f"/proc/self/fd/{descriptor}").resolve()] = os.fstat(descriptor).st_size
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    rows, seen = fragment_path(tmp_path, 0), []
+    with ShardWriter(tmp_path, "set", tmp_path, on_shard=lambda _: seen.append(dict(flushed))) as writer:
+        writer.add(SAMPLES[0])
+        writer.close()
+    assert [at_step.get(rows) for at_step in seen] == [rows.stat().st_size]
+    write_index([rows], tmp_path / "index.parquet")
+    write_rejects([], tmp_path / "rejects.parquet")
+    for name in ("index.parquet", "rejects.parquet"):
+        assert flushed[tmp_path / name] == (tmp_path / name).stat().st_size
