@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from radnet.console import warn
 from radnet.errors import RadnetError, UsageError
 from radnet.hashing import canonical_json
 from radnet.scans.sources import Reject
+from radnet.shards.assembly import LEAST_DETAIL
 from radnet.shards.copying import Copier, carried, place_of, require_output, rows_in_order, write_set
 from radnet.shards.locations import COPY_AGAIN
 from radnet.shards.manifest import KEYED_BY, Manifest
 from radnet.shards.sample import DEFAULT_SHARD_BYTES, Sample
+from radnet.shards.seen import SeenPixels
 from radnet.shards.shard_set import ShardSet
 
 IN_TWO_SETS = "in_two_sets"
@@ -27,6 +30,7 @@ IN_TWO_SETS = "in_two_sets"
 class _Counts:
     repeated: int = 0
     otherwise: int = 0
+    two_patients: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
 
@@ -38,11 +42,13 @@ class MergeReport:
         manifest: Of the new set.
         repeated: Slices that were in more than one set and are stored once.
         otherwise: Of these, the ones of which the sets say different things (labels, region, mask); one was kept.
+        two_patients: Slices that two sets hold under two patients, pixel by pixel, as sets of two secrets do.
     """
 
     manifest: Manifest
     repeated: int
     otherwise: int
+    two_patients: int = 0
 
 
 def merge_sets(
@@ -81,10 +87,10 @@ def merge_sets(
     if len(secrets) == 1 and None not in secrets:
         settings[KEYED_BY] = secrets.pop()
     size = manifests[0].slice_size
-    with Copier() as copier:
+    with Copier() as copier, SeenPixels() as seen:
         manifest = write_set(
             out,
-            _samples(sources, copier, counts),
+            _samples(sources, copier, counts, seen),
             settings=settings,
             slice_size=size if isinstance(size, int) else None,
             rejects=[reject for source in sources for reject in _rejects(source)],
@@ -93,7 +99,12 @@ def merge_sets(
             shard_bytes=shard_bytes,
             overwrite=overwrite,
         )
-    return MergeReport(manifest, counts.repeated, counts.otherwise)
+    if counts.two_patients:
+        warn(
+            f"{counts.two_patients} slices are in two of the sets under two patients, pixel by pixel: were the sets "
+            "built with two secrets? Then one patient counts twice, and may be on two sides of the split"
+        )
+    return MergeReport(manifest, counts.repeated, counts.otherwise, counts.two_patients)
 
 
 def _require_fit(sources: Sequence[ShardSet]) -> None:
@@ -118,7 +129,7 @@ def _require_fit(sources: Sequence[ShardSet]) -> None:
             )
 
 
-def _samples(sources: Sequence[ShardSet], copier: Copier, counts: _Counts) -> Iterator[Sample]:
+def _samples(sources: Sequence[ShardSet], copier: Copier, counts: _Counts, seen: SeenPixels) -> Iterator[Sample]:
     """Every slice once, sorted by patient, series and slice; as many rows as there are sets are in memory."""
     streams = [_ordered(source, number) for number, source in enumerate(sources)]
     before: tuple[Any, ...] | None = None
@@ -141,7 +152,17 @@ def _samples(sources: Sequence[ShardSet], copier: Copier, counts: _Counts) -> It
                 f"Patient {place[0]} would be on two sides: {split_of_patient[1]} and {row['split']}", file=source.path
             )
         before, split_of_patient = (place, row["content_hash"], text), (place[0], row["split"])
+        counts.two_patients += _is_of_two_patients(seen, number, row)
         yield copier.sample(source, row)
+
+
+def _is_of_two_patients(seen: SeenPixels, source: int, row: Mapping[str, Any]) -> bool:
+    """Whether another source holds the pixels of a row under another patient key."""
+    first = seen.add(row["content_hash"], f"{source} {row['patient_key']}")
+    if first is None or row["image_bytes"] <= LEAST_DETAIL * row["rows"] * row["columns"]:  # air is the same everywhere
+        return False
+    other, _, patient = first.partition(" ")
+    return int(other) != source and patient != row["patient_key"]
 
 
 def _ordered(source: ShardSet, number: int) -> Iterator[tuple[tuple[str, str, int], str, int, dict[str, Any]]]:

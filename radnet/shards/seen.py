@@ -10,7 +10,7 @@ CACHE_KIB = 32 * 1024
 
 
 class SeenPixels:
-    """Content hashes of the slices so far, each with the split of the first slice that had it.
+    """Content hashes of the slices so far, each with the split (in a merge, the patient) of the first that had it.
 
     SQLite keeps the table in memory up to `CACHE_KIB` and in its directory for temporary files beyond. A build that
     goes on after a kill fills it again from the rows of the closed shards.

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from radnet.errors import RadnetError, UsageError
+from radnet.scans.keys import KeyedHash
 from radnet.shards import ShardSet
+from radnet.shards.build import BuildSettings, build_shards
 from radnet.shards.diff import diff_sets
 from radnet.shards.merge import merge_sets
 from radnet.shards.subset import Selection, draw_patients, subset_set
@@ -59,6 +61,18 @@ def test_sets_that_do_not_fit_are_refused(built: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="lie in each other"):
         merge_sets(built / "all", [built, built])
     assert not (tmp_path / "all").exists()
+
+
+def test_sets_of_two_secrets_are_noticed_where_they_share_slices(
+    archive: Path, built: Path, settings: BuildSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subset_set(built, tmp_path / "part", Selection(count=2))
+    assert merge_sets(tmp_path / "one", [tmp_path / "part", built]).two_patients == 0
+    assert "secrets" not in capsys.readouterr().err
+    build_shards(archive, tmp_path / "other", KeyedHash(b"another secret of these 32 bytes"), settings)
+    report = merge_sets(tmp_path / "two", [tmp_path / "other", built])
+    assert (report.repeated, report.two_patients) == (0, 48)
+    assert "built with two secrets?" in capsys.readouterr().err
 
 
 def test_a_damaged_source_stops_the_copy_and_leaves_nothing(built: Path, tmp_path: Path) -> None:
