@@ -20,7 +20,7 @@ from radnet.shards import ShardSet
 from radnet.shards.manifest import MANIFEST, read_manifest
 from radnet.shards.shard_set import REMOTE
 from radnet.transfer.metrics import METRICS
-from radnet.transfer.segmentation.scores import SCORES
+from radnet.transfer.segmentation.scores import DICE, SCORES
 from radnet.transfer.segmentation.structures import MaskSettings
 from radnet.views import EvaluationView, window_policy
 
@@ -60,7 +60,7 @@ class Task(BaseModel):
             a class (`column_of`), each "0" or "1".
         classes: The classes, in the order of their numbers; slices with another or no label take no part. Empty where
             the set says which there are (`resolved_task`).
-        metric: Primary metric.
+        metric: Primary metric, by which models are ranked: higher is better.
         metrics: All metrics that are recorded.
         size: Side of the pictures the models see, in pixels.
         window: Window policy, the same for every model.
@@ -133,7 +133,7 @@ def task_from_settings(settings: dict[str, Any]) -> Task:
     """The task that the `task` part of a config describes.
 
     Raises:
-        UsageError: A setting is wrong or a metric unknown.
+        UsageError: A setting is wrong, a metric unknown, or the primary one is better where it is lower.
     """
     task = validated(Task, settings, "the task")
     if task.classes:
@@ -145,8 +145,25 @@ def task_from_settings(settings: dict[str, Any]) -> Task:
     for metric in (task.metric, *task.metrics):
         if metric not in known:
             raise UsageError("Unknown metric", seen=metric, fix=did_you_mean(metric, known))
+    if task.kind == "segment":
+        _require_rank(task)
     window_policy(task.window)
     return task
+
+
+def _require_rank(task: Task) -> None:
+    """Refuse a primary metric of masks that falls where a model is better: tables rank the highest first.
+
+    Raises:
+        UsageError: It is a distance or a volume of false alarms.
+    """
+    ranked = [DICE, *(f"{DICE}_{one}" for one in task.classes)]
+    if task.metric not in ranked:
+        raise UsageError(
+            "The metric of a task ranks models, higher is better, and of this one less is better",
+            seen=task.metric,
+            fix=f"Set task.metric to one of {', '.join(ranked)}; in task.metrics it may stay",
+        )
 
 
 def _with_structures(task: Task) -> Task:

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
+from radnet.configs import read_member
 from radnet.errors import UsageError
 from radnet.scans import REGIONS
 from radnet.scans.phantom.labels import vertebra_group
 from radnet.scans.phantom.structures import VERTEBRAE
 from radnet.shards import ShardSet
-from radnet.transfer.tasks import list_tasks, task_items, task_named
+from radnet.transfer.tasks import list_tasks, task_from_settings, task_items, task_named
 
 TASKS = list_tasks()
 PHANTOM = ("body_region", "contrast_phase", "liver_lesion", "vertebra_group")
@@ -60,3 +61,12 @@ def test_a_set_without_the_label_is_refused_with_the_labels_it_has(phantom_set: 
 def test_a_misspelt_task_gets_the_nearest() -> None:
     with pytest.raises(UsageError, match="Did you mean body_region"):
         task_named("body_regio")
+
+
+@pytest.mark.parametrize("metric", ["hd95_mm", "assd_mm_tumour", "false_alarm_ml"])
+def test_a_metric_that_is_better_where_it_is_lower_ranks_nothing(metric: str) -> None:
+    lits = read_member("task", "lits")
+    with pytest.raises(UsageError, match=f"less is better.*seen: '{metric}'.*dice, dice_liver, dice_tumour"):
+        task_from_settings({**lits, "metric": metric})
+    assert metric in task_from_settings({**lits, "metrics": ["dice", metric]}).metrics
+    assert task_from_settings({**lits, "metric": "dice_tumour"}).metric == "dice_tumour"
