@@ -165,7 +165,7 @@ def nothing_to_choose(metric: str, diverged: bool) -> RadnetError:
         )
     return RadnetError(
         f"The metric {metric!r} is undefined on the validation split (does it hold one class only?)",
-        fix="Use a task with validation items of at least two classes, or metric=balanced_accuracy",
+        fix="Use a task with validation items of at least two classes, or task.metric=balanced_accuracy",
     )
 
 

@@ -107,7 +107,7 @@ class LinearProtocol(FeatureProtocol):
         if not math.isfinite(values[0]):
             raise RadnetError(
                 f"The metric {metric!r} is undefined on the validation split (does it hold one class only?)",
-                fix="Use a task with validation items of at least two classes, or metric=balanced_accuracy",
+                fix="Use a task with validation items of at least two classes, or task.metric=balanced_accuracy",
             )
         best = int(np.argmax(values))  # the first of equal ones: the strongest regularisation
         scores = columns.scores(logits_of(test_features, standardise, [fits[best].weights])[0])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from radnet.configs import compose
 from radnet.errors import RadnetError, UsageError
 from radnet.models import LoadedModel, ModelName, load_model
 from radnet.shards import ShardSet
@@ -202,6 +203,13 @@ def test_what_cannot_be_trained_is_a_clear_error(model: LoadedModel, sides: dict
         run(QUICK, model, sides | {"train": replace(sides["train"], target=None)})
     with pytest.raises(UsageError, match="beyond the task's 2 classes"):
         run(QUICK, model, sides, classes=2)
+    one_in_val = {"val": replace(sides["val"], target=np.zeros(len(sides["val"]), np.int64))}
+    with pytest.raises(RadnetError, match="undefined on the validation split") as undefined:
+        run(replace(QUICK, lr=(1e-3,), epochs=1), model, sides | one_in_val, metric="macro_auroc")
+    assert (
+        compose("evaluate", ["model=M", "data=S", undefined.value.fix.split()[-1]])["task"]["metric"]
+        == "balanced_accuracy"
+    )
     fixed = load_model(ModelName.parse("random:vit_tiny_patch16_224"))
     with pytest.raises(UsageError, match="does not take images of 32 x 32"):
         run(QUICK, fixed, sides)

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
+from radnet.configs import compose
 from radnet.errors import RadnetError, UsageError
 from radnet.transfer import knn, logistic, splits
 from radnet.transfer.contract import FeatureRows, FeatureSplit
@@ -136,8 +137,12 @@ def test_what_cannot_be_fitted_is_a_clear_error() -> None:
         fit(LinearProtocol(), nobody, val, test)
     with pytest.raises(RadnetError, match="one class only"):
         fit(LinearProtocol(), split(train.features, np.ones(100)), val, test)
-    with pytest.raises(RadnetError, match="undefined on the validation split"):
+    with pytest.raises(RadnetError, match="undefined on the validation split") as undefined:
         fit(LinearProtocol(), train, split(val.features, np.ones(100)), test, metric="macro_auroc")
+    assert (
+        compose("evaluate", ["model=M", "data=S", undefined.value.fix.split()[-1]])["task"]["metric"]
+        == "balanced_accuracy"
+    )
     with pytest.raises(UsageError, match="Did you mean accuracy"):
         fit(LinearProtocol(), train, val, test, metric="acuracy")
     with pytest.raises(UsageError, match="beyond the task's 2 classes"):
