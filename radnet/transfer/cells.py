@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from radnet.records import (
 )
 from radnet.shards import ShardSet
 from radnet.transfer.contract import ProtocolResult
+from radnet.transfer.model_facts import ModelFacts
 from radnet.transfer.outcomes import Outcome, outcome_of
 from radnet.transfer.overlap import overlap_with_test, overlap_words
 from radnet.transfer.predictions import known_outcome, known_record, write_predictions
@@ -31,6 +32,8 @@ from radnet.transfer.tasks import Task, TaskItems
 from radnet.transfer.ways import protocol_result
 
 RESAMPLES = "bootstrap_resamples"
+CHANNELS = "channels"
+"""What a record has chosen under this name is `channel_policy`."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,9 @@ def compute_cell(name: ModelName, column: Column, model: LoadedModel | None = No
     except WeightsUnavailableError as error:
         warn(f"{where}: the weights are not to be had; the leaderboard says how to provide them")
         return Cell(unavailable(name, column, error), None)
-    identity = column.identity(model_card(model))
-    known = known_cell(identity["cell"], column)
+    facts = ModelFacts.of(model)
+    identity = column.identity(facts.card)
+    known = known_cell(identity["cell"], column, facts)
     if known is not None:
         say(f"{where}: there already ({identity['cell']})")
         return known
@@ -170,8 +174,16 @@ def score_of(record: ResultRecord) -> str:
     return f"{record.task.metric} {main.value:.3f} ({main.low:.3f} to {main.high:.3f})"
 
 
-def known_record_of(cell: str, column: Column) -> ResultRecord | None:
+def known_record_of(cell: str, column: Column, facts: ModelFacts | None = None) -> ResultRecord | None:
     """The record of a cell when it is there already with as many resamples, else None.
+
+    A cell is named by its weights, and weights that are imported again with another normalisation see other pictures:
+    the record of the old ones does not count.
+
+    Args:
+        cell: Its name.
+        column: The rest of it.
+        facts: The model as it is now; None where the record was looked at with them a moment ago.
 
     Raises:
         UsageError: The record is broken, or of a version that this radnet does not know.
@@ -179,17 +191,20 @@ def known_record_of(cell: str, column: Column) -> ResultRecord | None:
     if column.settings.repeat:
         return None
     record = known_record(column.results, cell)
-    return record if record is not None and record.selected.get(RESAMPLES) == column.settings.resamples else None
+    if record is None or record.selected.get(RESAMPLES) != column.settings.resamples:
+        return None
+    same = facts is None or record.selected.get(CHANNELS) == channel_policy(facts, column.task)
+    return record if same else None
 
 
-def known_cell(cell: str, column: Column) -> Cell | None:
+def known_cell(cell: str, column: Column, facts: ModelFacts) -> Cell | None:
     """As `known_record_of`, with the predictions.
 
     Raises:
         UsageError: As there.
         RadnetError: The predictions are of other slices.
     """
-    record = known_record_of(cell, column)
+    record = known_record_of(cell, column, facts)
     if record is None:
         return None
     return Cell(record, known_outcome(column.results, record, column.items), known=True)
@@ -209,7 +224,7 @@ def _finished(
     measured = outcome_of(outcome, result, column.task, resamples=settings.resamples, seed=settings.seed)
     selected = {
         **result.selected,
-        "channels": channel_policy(model, column.task),
+        CHANNELS: channel_policy(ModelFacts.of(model), column.task),
         "slices_without_label": column.items.unlabelled,
         RESAMPLES: settings.resamples,
     }
@@ -229,17 +244,17 @@ def _finished(
     return record, outcome
 
 
-def channel_policy(model: LoadedModel, task: Task) -> dict[str, Any]:
+def channel_policy(model: ModelFacts, task: Task) -> dict[str, Any]:
     """How grey images become the model's input channels, as JSON values for the record."""
     view = task.view(model.mean, model.std)
     if task.masks is not None and task.masks.sequences:
         policy = f"{len(task.masks.sequences)} sequences as channels, the first convolution widened"
     elif view.window.channels > 1:
         policy = f"{view.window.channels} windows as channels"
-    elif model.in_chans == 1:
+    elif model.card.in_chans == 1:
         policy = "one channel"
     else:
-        policy = f"one channel, replicated to {model.in_chans}"
+        policy = f"one channel, replicated to {model.card.in_chans}"
     return {"policy": policy, "mean": list(model.mean), "std": list(model.std)}
 
 
@@ -273,26 +288,3 @@ def _made(settings: EvaluationSettings, started_s: float) -> dict[str, Any]:
         "environment": current_environment(settings.device),
         "wall_time_s": round(time.monotonic() - started_s, 3),
     }
-
-
-def model_card(model: LoadedModel) -> ModelCard:
-    """The model's part of a record."""
-    return ModelCard(
-        name=short_name(model.name),
-        arm=model.arm,
-        architecture=model.architecture,
-        weights_sha256=model.weights_sha256,
-        pretraining=model.pretraining,
-        method=model.method,
-        parameters=model.parameters,
-        in_chans=model.in_chans,
-        synthetic=model.synthetic,
-    )
-
-
-def short_name(name: ModelName) -> str:
-    """A model's name for records: of a path, the last two parts at most."""
-    if name.scheme not in ("run", "local-dir"):
-        return str(name)
-    parts = [part for part in PurePosixPath(Path(name.value).resolve()).parts if part != "/"]
-    return f"{name.scheme}:{'/'.join(parts[-2:])}"

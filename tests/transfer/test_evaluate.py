@@ -1,6 +1,7 @@
 """Features, cells and comparisons on the phantom."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -291,3 +292,25 @@ def test_knn_needs_no_validation_patients_and_the_linear_probe_says_that_it_does
     assert record.counts.val_items == 0
     with pytest.raises(UsageError, match="--split-fractions"):
         evaluate(model, task, build_protocol("linear"), shards, tmp_path / "results", evaluation)
+
+
+def _exported(out: Path, mean: float = 0.5) -> str:
+    """Always the same weights, pretrained on a set that is elsewhere."""
+    shutil.rmtree(out, ignore_errors=True)
+    provenance = Provenance(method="simclr", data={"elsewhere": "0" * 64})
+    view = EvaluationView(size=32, mean=(mean,), std=(0.25,))
+    export_backbone(
+        create_backbone("resnet10t", seed=0), out, architecture="resnet10t", view=view, provenance=provenance
+    )
+    return f"local-dir:{out}"
+
+
+def test_the_same_weights_with_another_normalisation_are_computed_again(phantom_set: ShardSet, tmp_path: Path) -> None:
+    (first,) = _evaluate([_exported(tmp_path / "e")], phantom_set, tmp_path)
+    (again,) = _evaluate([_exported(tmp_path / "e")], phantom_set, tmp_path)
+    (other,) = _evaluate([_exported(tmp_path / "e", mean=0.1)], phantom_set, tmp_path)
+    assert again == first
+    assert other.cell == first.cell
+    assert other.selected["channels"] == {"policy": "one channel", "mean": [0.1], "std": [0.25]}
+    assert other.metrics != first.metrics
+    assert read_records(tmp_path / "results") == [other]

@@ -17,7 +17,7 @@ from radnet.files import write_atomically
 from radnet.locks import lock_if_free, waiting_lock
 from radnet.models import LoadedModel, ModelName, WeightsUnavailableError, load_model
 from radnet.models.fingerprint import fingerprint
-from radnet.records import ModelCard, ResultRecord, record_path, write_record
+from radnet.records import ResultRecord, record_path, write_record
 from radnet.shards import ShardSet
 from radnet.transfer.cells import (
     Cell,
@@ -25,10 +25,10 @@ from radnet.transfer.cells import (
     EvaluationSettings,
     compute_cell,
     known_record_of,
-    model_card,
     score_of,
     unavailable,
 )
+from radnet.transfer.model_facts import ModelFacts
 from radnet.transfer.predictions import known_outcome, known_record
 from radnet.transfer.suites.outcomes import Done, Status, write_done
 from radnet.transfer.suites.plan import PlannedCell
@@ -127,30 +127,32 @@ class Bench:
         model = _loaded(planned.model, planned.weights_seed, planned.task.size)
         return model if planned.side is None else replace(model, arm=planned.side)
 
-    def card(self, planned: PlannedCell) -> ModelCard:
-        """The model of a cell as its record names it; weights that were looked at before are not loaded for it.
+    def facts(self, planned: PlannedCell) -> ModelFacts:
+        """What is to be known of the model of a cell; weights that were looked at before are not loaded for it.
 
         Raises:
             UsageError: As `model`.
             WeightsUnavailableError: As `model`.
         """
-        kept = self._kept_card(planned)
+        kept = self._kept_facts(planned)
         if kept is None:
-            return model_card(self.model(planned))
+            return ModelFacts.of(self.model(planned))
         if not kept.is_file():
             kept.parent.mkdir(parents=True, exist_ok=True)
-            model = model_card(_loaded(str(planned.model), planned.weights_seed, planned.task.size))
-            write_atomically(kept, model.model_dump_json())
-        card = ModelCard.model_validate_json(kept.read_text())
-        return card if planned.side is None else card.model_copy(update={"arm": planned.side})
+            facts = ModelFacts.of(_loaded(str(planned.model), planned.weights_seed, planned.task.size))
+            write_atomically(kept, facts.model_dump_json())
+        facts = ModelFacts.model_validate_json(kept.read_text())
+        if planned.side is None:
+            return facts
+        return facts.model_copy(update={"card": facts.card.model_copy(update={"arm": planned.side})})
 
-    def _kept_card(self, planned: PlannedCell) -> Path | None:
-        """Where the card of a model is kept; None when only loading tells whether it is still the same."""
+    def _kept_facts(self, planned: PlannedCell) -> Path | None:
+        """Where the facts of a model are kept; None when only loading tells whether it is still the same."""
         if planned.model is None:
             return None
         name = ModelName.parse(planned.model)
         said = fingerprint(name, seed=planned.weights_seed, size=planned.task.size)
-        return None if said is None else self.settings.cache / "models" / f"{said}.json"
+        return None if said is None else self.settings.cache / "facts" / f"{said}.json"
 
     def add_differences(self, record: ResultRecord) -> None:
         """Write the differences of a record into the one on the disk, which another suite may have changed."""
@@ -213,19 +215,19 @@ def one_cell(planned: PlannedCell, bench: Bench) -> Done | None:
     try:
         column = bench.column(planned)
         try:
-            card = bench.card(planned)
+            facts = bench.facts(planned)
         except WeightsUnavailableError as error:
             record = unavailable(ModelName.parse(str(planned.model)), column, error)
             if not record_path(bench.place.results, record.cell).exists():
                 write_record(record, bench.place.results)
             return done("unavailable", record.cell, str(error))
-        cell = column.identity(card)["cell"]
-        if known_record_of(cell, column) is not None:
+        cell = column.identity(facts.card)["cell"]
+        if known_record_of(cell, column, facts) is not None:
             return done("there already", cell)
         with lock_if_free(bench.place.locks / f"{cell}.lock") as mine:
             if not mine:
                 return None
-            if known_record_of(cell, column) is not None:  # another process may have finished it meanwhile
+            if known_record_of(cell, column, facts) is not None:  # another process may have finished it meanwhile
                 return done("there already", cell)
             model = bench.model(planned)
             computed = compute_cell(model.name, column, model, quiet=True)

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 
 from radnet.errors import UsageError
 from radnet.locks import lock_if_free
+from radnet.models import Provenance, create_backbone, export_backbone
 from radnet.records import read_records
 from radnet.shards import ShardSet
 from radnet.transfer import features as feature_module
@@ -23,6 +25,7 @@ from radnet.transfer.suites import work as work_module
 from radnet.transfer.suites.outcomes import Done
 from radnet.transfer.suites.run import run_benchmark
 from radnet.transfer.suites.work import one_cell
+from radnet.views import EvaluationView
 from tests.transfer.suites.suites_for_tests import benchmark_of, contents, suite_of
 
 FORK = multiprocessing.get_context("fork")
@@ -115,7 +118,7 @@ def test_two_suites_at_once_share_the_cells_and_leave_the_same(
 def test_a_cell_that_another_process_computes_is_left_to_it(phantom_set: ShardSet, tmp_path: Path) -> None:
     benchmark = benchmark_of(tmp_path, phantom_set)
     planned, bench = benchmark.plan[0], benchmark.bench()
-    cell = bench.column(planned).identity(work_module.model_card(bench.model(planned)))["cell"]
+    cell = bench.column(planned).identity(bench.facts(planned).card)["cell"]
     with lock_if_free(benchmark.place.locks / f"{cell}.lock") as mine:
         assert mine
         assert one_cell(planned, bench) is None
@@ -171,6 +174,37 @@ def test_an_error_nobody_foresaw_costs_its_cell_and_leaves_a_traceback(
     reason = next(iter(done.values())).reason
     assert "halves of nothing" in reason
     assert "ZeroDivisionError" in next(benchmark.place.run.glob("*.txt")).read_text()
+
+
+def _export(out: Path, mean: float) -> str:
+    """Always the same weights."""
+    shutil.rmtree(out, ignore_errors=True)
+    provenance = Provenance(method="simclr", data={"elsewhere": "0" * 64})
+    view = EvaluationView(size=32, mean=(mean,), std=(0.25,))
+    export_backbone(
+        create_backbone("resnet10t", seed=0), out, architecture="resnet10t", view=view, provenance=provenance
+    )
+    return f"local-dir:{out}"
+
+
+def _own_model(root: Path, shards: ShardSet, mean: float = 0.5, **changes: Any) -> Done:
+    """What becomes of the one cell of a suite whose model is an export."""
+    block = {"experiment": "T", "models": ["own"], "tasks": [{"use": "vertebra_group", "set": "phantom", "size": 32}]}
+    models, blocks = {"own": _export(root / "export", mean)}, [block | {"protocols": ["knn"]}]
+    suite = suite_of(models=models, reference=None, blocks=blocks)
+    work_module._loaded.cache_clear()  # as in a new process
+    (done,) = run_benchmark(benchmark_of(root, shards, suite, **changes), []).values()
+    return done
+
+
+def test_the_same_weights_with_another_normalisation_are_computed_again(phantom_set: ShardSet, tmp_path: Path) -> None:
+    assert [_own_model(tmp_path, phantom_set, mean).status for mean in (0.5, 0.5, 0.1)] == [
+        "computed",
+        "there already",
+        "computed",
+    ]
+    (record,) = read_records(tmp_path / "results")
+    assert record.selected["channels"]["mean"] == [0.1]  # type: ignore[index, call-overload]
 
 
 def test_several_jobs_need_a_launcher(phantom_set: ShardSet, tmp_path: Path) -> None:
