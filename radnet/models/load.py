@@ -14,7 +14,7 @@ from radnet.errors import RadnetError, UsageError
 from radnet.models.backbone import count_parameters, create_backbone, require_architecture
 from radnet.models.hub import fetch_config, hub_place
 from radnet.models.names import ModelName
-from radnet.models.provenance import RADNET_KEY, provenance_from_config, read_config
+from radnet.models.provenance import RADNET_KEY, WEIGHTS, provenance_from_config, read_config
 from radnet.models.transform import RUN_EXPORT
 from radnet.models.weights import (
     WEIGHTS_VARIABLE,
@@ -177,12 +177,28 @@ def _from_export(name: ModelName, directory: Path, size: int | None) -> LoadedMo
     config = read_config(directory)
     arguments = _img_size(config.get("pretrained_cfg", {}).get("fixed_input_size", False), size)
     try:
-        backbone = _create(f"local-dir:{directory}", num_classes=0, **arguments)
-    except (RuntimeError, KeyError, ValueError, OSError) as error:
+        backbone = _from_directory(directory, arguments)
+    except (*_UNREADABLE, OSError) as error:
         raise RadnetError(
             f"timm cannot load this export: {error}", file=directory, fix="Export the run again"
         ) from error
     return _with_config(name, backbone, config)
+
+
+def _from_directory(directory: Path, arguments: dict[str, Any]) -> nn.Module:
+    """A backbone from `config.json` and `model.safetensors`; what timm raises for other reasons goes on.
+
+    Raises:
+        RadnetError: The file of weights is damaged.
+    """
+    try:
+        return _create(f"local-dir:{directory}", num_classes=0, **arguments)
+    except SafetensorError as error:
+        raise RadnetError(
+            f"This file of weights is cut or damaged: {error}",
+            file=directory / WEIGHTS,
+            fix="Copy it again, or export the run or import the weights again",
+        ) from error
 
 
 def _with_config(name: ModelName, backbone: nn.Module, config: dict[str, Any]) -> LoadedModel:
@@ -236,7 +252,7 @@ def _imagenet(name: ModelName, size: int | None) -> LoadedModel:
                 fix=f"Put timm's config.json and model.safetensors of {name.value} there",
             )
         try:
-            model = _create(f"local-dir:{directory}", num_classes=0, **arguments)
+            model = _from_directory(directory, arguments)
         except (*_UNREADABLE, OSError) as error:
             raise RadnetError(
                 f"timm cannot load these weights: {error}",

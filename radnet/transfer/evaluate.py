@@ -38,6 +38,7 @@ def evaluate(
 ) -> list[ResultRecord]:
     """Evaluate models on one task with one protocol; write a record and the predictions of each.
 
+    Each record is written as soon as its model is evaluated, and again with its differences when all are.
     Every row carries its paired differences to the ImageNet rows of the same call. Weights that cannot be had give
     a row that says so, never one with other weights.
 
@@ -59,7 +60,10 @@ def evaluate(
     for name in models:
         check_model(name)
     column = column_of(task, protocol, shards, results, settings)
-    cells = [compute_cell(name, column) for name in models]
+    cells = []
+    for name in models:
+        cells.append(compute_cell(name, column))
+        write_record(cells[-1].record, results)  # at once: a later model that fails takes nothing of this one along
     references = [cell for cell in cells if cell.record.model.arm == "imagenet"]
     records = []
     for cell in cells:

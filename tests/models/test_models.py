@@ -90,6 +90,21 @@ def test_an_export_that_lost_a_tensor_does_not_load(tmp_path: Path) -> None:
         load_model(ModelName.parse(f"local-dir:{out}"))
 
 
+@pytest.mark.parametrize("kept", [0, 1000, 100_000])
+def test_a_damaged_file_of_weights_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    out = _export(tmp_path)[1].rename(tmp_path / "resnet10t")
+    file = out / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(RadnetError, match=f"cut or damaged.*{file}"):
+        load_model(ModelName.parse(f"local-dir:{out}"))
+    config = json.loads((out / "config.json").read_text())
+    del config["radnet"]
+    (out / "config.json").write_text(json.dumps(config))
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    with pytest.raises(RadnetError, match=f"cut or damaged.*{file}"):
+        load_model(ModelName.parse("timm:resnet10t"))
+
+
 def test_loading_an_export_gives_the_same_weights_and_their_story(tmp_path: Path) -> None:
     model, out = _export(tmp_path)
     loaded = load_model(ModelName.parse(f"local-dir:{out}"))

