@@ -1,7 +1,7 @@
 """One cell of a comparison: one model on one task with one protocol, under one condition."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from radnet.shards import ShardSet
 from radnet.transfer.contract import ProtocolResult
 from radnet.transfer.model_facts import ModelFacts
 from radnet.transfer.outcomes import Outcome, outcome_of
-from radnet.transfer.overlap import overlap_with_test, overlap_words
+from radnet.transfer.overlap import made_up_overlap, overlap_with_test, overlap_words
 from radnet.transfer.predictions import known_outcome, known_record, write_predictions
 from radnet.transfer.protocols import Protocol
 from radnet.transfer.tasks import Task, TaskItems
@@ -155,7 +155,10 @@ def compute_cell(name: ModelName, column: Column, model: LoadedModel | None = No
     known = known_cell(identity["cell"], column, facts)
     if known is not None:
         say(f"{where}: there already ({identity['cell']})")
-        return known
+        later = with_later_overlap(known.record, column, facts)
+        if later is not known.record and later.overlap is not None:
+            warn(f"{where}: {overlap_words(later.overlap)}")
+        return replace(known, record=later)
     overlap = overlap_with_test(model, column.shards, column.items, column.settings.pretraining_sets)
     result = protocol_result(
         model, column.task, column.shards, column.items, column.train, column.protocol, column.settings
@@ -195,6 +198,13 @@ def known_record_of(cell: str, column: Column, facts: ModelFacts | None = None) 
         return None
     same = facts is None or record.selected.get(CHANNELS) == channel_policy(facts, column.task)
     return record if same else None
+
+
+def with_later_overlap(record: ResultRecord, column: Column, facts: ModelFacts) -> ResultRecord:
+    """A finished record with what can be said of its overlap by now; the very same where that is nothing more."""
+    places = column.settings.pretraining_sets
+    overlap = made_up_overlap(record.overlap, facts, column.shards, column.items, places)
+    return record if overlap == record.overlap else record.model_copy(update={"overlap": overlap})
 
 
 def known_cell(cell: str, column: Column, facts: ModelFacts) -> Cell | None:

@@ -29,6 +29,21 @@ class ModelFacts(Frozen):
         """Those of a loaded model."""
         return cls(asked=str(model.name), card=model_card(model), mean=model.mean, std=model.std, data=model.data)
 
+    @property
+    def name(self) -> ModelName:
+        """The whole name it was asked for by."""
+        return ModelName.parse(self.asked)
+
+    @property
+    def arm(self) -> str:
+        """Side of a comparison that it stands on."""
+        return self.card.arm
+
+    @property
+    def pretraining(self) -> str:
+        """What it was pretrained on, in words."""
+        return self.card.pretraining
+
 
 def model_card(model: LoadedModel) -> ModelCard:
     """The model's part of a record."""

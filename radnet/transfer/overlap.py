@@ -24,13 +24,16 @@ from radnet.models import LoadedModel, ModelName
 from radnet.records import Overlap
 from radnet.shards import ShardSet
 from radnet.shards.manifest import MANIFEST, read_manifest
+from radnet.transfer.model_facts import ModelFacts
 from radnet.transfer.tasks import TaskItems
 
 RUN_SETTINGS = "settings.json"
 _COLUMNS = ["split", "content_hash", "patient_key"]
 
 
-def overlap_with_test(model: LoadedModel, shards: ShardSet, items: TaskItems, places: Sequence[Path] = ()) -> Overlap:
+def overlap_with_test(
+    model: LoadedModel | ModelFacts, shards: ShardSet, items: TaskItems, places: Sequence[Path] = ()
+) -> Overlap:
     """What the pretraining sets of a model share with the test slices of a task.
 
     Args:
@@ -82,6 +85,24 @@ def overlap_with_test(model: LoadedModel, shards: ShardSet, items: TaskItems, pl
         sets=tuple(looked_into),
         message=unsure.words(bool(looked_into)),
     )
+
+
+def made_up_overlap(
+    known: Overlap | None, model: ModelFacts, shards: ShardSet, items: TaskItems, places: Sequence[Path] = ()
+) -> Overlap | None:
+    """What is known of the overlap of a finished cell, looked at again where more pretraining sets are at hand now.
+
+    Args:
+        known: What its record says; stays where less can be compared now.
+        model: See `overlap_with_test`, as the rest.
+        shards: The labelled set.
+        items: Its labelled slices.
+        places: Where pretraining sets are looked for.
+    """
+    if known is None or known.checked or set(model.data) <= set(known.sets):
+        return known
+    now = overlap_with_test(model, shards, items, places)
+    return now if set(known.sets) <= set(now.sets) else known
 
 
 @dataclass

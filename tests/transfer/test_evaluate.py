@@ -306,10 +306,10 @@ def test_knn_needs_no_validation_patients_and_the_linear_probe_says_that_it_does
         evaluate(model, task, build_protocol("linear"), shards, tmp_path / "results", evaluation)
 
 
-def _exported(out: Path, mean: float = 0.5) -> str:
-    """Always the same weights, pretrained on a set that is elsewhere."""
+def _exported(out: Path, mean: float = 0.5, pretrained_on: str = "0" * 64) -> str:
+    """Always the same weights, pretrained on the set with this content."""
     shutil.rmtree(out, ignore_errors=True)
-    provenance = Provenance(method="simclr", data={"elsewhere": "0" * 64})
+    provenance = Provenance(method="simclr", data={"elsewhere": pretrained_on})
     view = EvaluationView(size=32, mean=(mean,), std=(0.25,))
     export_backbone(
         create_backbone("resnet10t", seed=0), out, architecture="resnet10t", view=view, provenance=provenance
@@ -326,3 +326,21 @@ def test_the_same_weights_with_another_normalisation_are_computed_again(phantom_
     assert other.selected["channels"] == {"policy": "one channel", "mean": [0.1], "std": [0.25]}
     assert other.metrics != first.metrics
     assert read_records(tmp_path / "results") == [other]
+
+
+def test_a_pretraining_set_that_is_named_later_is_looked_into_and_nothing_else_of_the_record_changes(
+    phantom_set: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_phantom_archive(tmp_path / "archive", patients=4, slices=4, size=64, seed=1)
+    build_shards(tmp_path / "archive", tmp_path / "sets" / "own", KeyedHash(b"a secret for tests only"))
+    content = ShardSet.open(tmp_path / "sets" / "own").manifest.content_hash()
+    model = _exported(tmp_path / "e", pretrained_on=content)
+    (before,) = _evaluate([model], phantom_set, tmp_path)
+    assert "pretraining_sets=" in before.overlap.message
+    monkeypatch.setattr(cell_module, "protocol_result", None)  # nothing is computed
+    for places in ((tmp_path / "sets",), ()):  # and what was compared once stays
+        (after,) = _evaluate([model], phantom_set, tmp_path, pretraining_sets=places)
+        assert after.overlap.checked
+        assert after.overlap.sets == (content,)
+        assert after.model_copy(update={"overlap": before.overlap}) == before
+        assert read_records(tmp_path / "results") == [after]

@@ -27,6 +27,7 @@ from radnet.transfer.cells import (
     known_record_of,
     score_of,
     unavailable,
+    with_later_overlap,
 )
 from radnet.transfer.model_facts import ModelFacts
 from radnet.transfer.predictions import known_outcome, known_record
@@ -222,12 +223,17 @@ def one_cell(planned: PlannedCell, bench: Bench) -> Done | None:
                 write_record(record, bench.place.results)
             return done("unavailable", record.cell, str(error))
         cell = column.identity(facts.card)["cell"]
-        if known_record_of(cell, column, facts) is not None:
+        known = known_record_of(cell, column, facts)
+        if known is not None and with_later_overlap(known, column, facts) is known:
             return done("there already", cell)
         with lock_if_free(bench.place.locks / f"{cell}.lock") as mine:
             if not mine:
                 return None
-            if known_record_of(cell, column, facts) is not None:  # another process may have finished it meanwhile
+            known = known_record_of(cell, column, facts)  # another process may have finished it meanwhile
+            if known is not None:
+                later = with_later_overlap(known, column, facts)
+                if later is not known:
+                    write_record(later, bench.place.results)
                 return done("there already", cell)
             model = bench.model(planned)
             computed = compute_cell(model.name, column, model, quiet=True)

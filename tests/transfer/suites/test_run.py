@@ -19,7 +19,10 @@ from radnet.errors import UsageError
 from radnet.locks import lock_if_free
 from radnet.models import Provenance, create_backbone, export_backbone
 from radnet.records import read_records
+from radnet.scans.keys import KeyedHash
+from radnet.scans.phantom import write_phantom_archive
 from radnet.shards import ShardSet
+from radnet.shards.build import build_shards
 from radnet.transfer import features as feature_module
 from radnet.transfer.suites import work as work_module
 from radnet.transfer.suites.outcomes import Done
@@ -176,10 +179,10 @@ def test_an_error_nobody_foresaw_costs_its_cell_and_leaves_a_traceback(
     assert "ZeroDivisionError" in next(benchmark.place.run.glob("*.txt")).read_text()
 
 
-def _export(out: Path, mean: float) -> str:
+def _export(out: Path, mean: float, pretrained_on: str) -> str:
     """Always the same weights."""
     shutil.rmtree(out, ignore_errors=True)
-    provenance = Provenance(method="simclr", data={"elsewhere": "0" * 64})
+    provenance = Provenance(method="simclr", data={"elsewhere": pretrained_on})
     view = EvaluationView(size=32, mean=(mean,), std=(0.25,))
     export_backbone(
         create_backbone("resnet10t", seed=0), out, architecture="resnet10t", view=view, provenance=provenance
@@ -187,10 +190,10 @@ def _export(out: Path, mean: float) -> str:
     return f"local-dir:{out}"
 
 
-def _own_model(root: Path, shards: ShardSet, mean: float = 0.5, **changes: Any) -> Done:
+def _own_model(root: Path, shards: ShardSet, mean: float = 0.5, pretrained_on: str = "0" * 64, **changes: Any) -> Done:
     """What becomes of the one cell of a suite whose model is an export."""
     block = {"experiment": "T", "models": ["own"], "tasks": [{"use": "vertebra_group", "set": "phantom", "size": 32}]}
-    models, blocks = {"own": _export(root / "export", mean)}, [block | {"protocols": ["knn"]}]
+    models, blocks = {"own": _export(root / "export", mean, pretrained_on)}, [block | {"protocols": ["knn"]}]
     suite = suite_of(models=models, reference=None, blocks=blocks)
     work_module._loaded.cache_clear()  # as in a new process
     (done,) = run_benchmark(benchmark_of(root, shards, suite, **changes), []).values()
@@ -205,6 +208,17 @@ def test_the_same_weights_with_another_normalisation_are_computed_again(phantom_
     ]
     (record,) = read_records(tmp_path / "results")
     assert record.selected["channels"]["mean"] == [0.1]  # type: ignore[index, call-overload]
+
+
+def test_a_pretraining_set_that_is_named_later_is_looked_into(phantom_set: ShardSet, tmp_path: Path) -> None:
+    write_phantom_archive(tmp_path / "archive", patients=4, slices=4, size=64)
+    build_shards(tmp_path / "archive", tmp_path / "sets" / "own", KeyedHash(b"a secret for tests only"))
+    content = ShardSet.open(tmp_path / "sets" / "own").manifest.content_hash()
+    for places, checked in (((), False), ((str(tmp_path / "sets"),), True)):
+        done = _own_model(tmp_path, phantom_set, pretrained_on=content, pretraining_sets=places)
+        (record,) = read_records(tmp_path / "results")
+        assert record.overlap is not None
+        assert (done.status, record.overlap.checked) == ("there already" if checked else "computed", checked)
 
 
 def test_several_jobs_need_a_launcher(phantom_set: ShardSet, tmp_path: Path) -> None:
