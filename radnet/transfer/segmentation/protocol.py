@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from radnet.console import progress, say
+from radnet.console import progress, say, warn
 from radnet.errors import RadnetError, UsageError
 from radnet.models import LoadedModel
 from radnet.transfer.contract import ModelProtocol, ProtocolResult, UnitValues
@@ -22,7 +22,7 @@ from radnet.transfer.segmentation.encoders import encoder_of
 from radnet.transfer.segmentation.networks import SegmentationNetwork
 from radnet.transfer.segmentation.prediction import predicted_volumes
 from radnet.transfer.segmentation.scores import EMPTY_RULE, StructureScores, score_volume, unit_metrics
-from radnet.transfer.segmentation.training import Mode, Trained, TrainingSettings, train_network
+from radnet.transfer.segmentation.training import DivergedError, Mode, Trained, TrainingSettings, train_network
 from radnet.transfer.segmentation.volumes import VolumeSplit
 from radnet.transfer.splits import SliceSplit
 
@@ -124,11 +124,12 @@ class SegmentProtocol(VolumeProtocol):
 
         Returns:
             `units` with a value of every metric for every test volume, the validation curve, and in `selected`:
-            learning rate, epoch, validation Dice by rate, channel policy, the rule for empty masks.
+            learning rate, epoch, validation Dice by rate, diverged rates, channel policy, the rule for empty masks.
 
         Raises:
             UsageError: A split holds no volume, or the model does not fit.
-            RadnetError: A mask has labels outside the task, nothing can be scored, or the test set is one patient.
+            RadnetError: A mask has labels outside the task, nothing can be scored, the test set is one patient, or
+                every learning rate diverged.
         """
         trainings = [self._training(rate) for rate in self.lr]
         sides = {"train": train, "val": val, "test": test}
@@ -185,14 +186,23 @@ def segment_volumes(
             fix="Use a set with more patients with masks, or build it with other --split-fractions",
         )
     best: tuple[TrainingSettings, Trained] | None = None
-    by_rate: dict[str, float] = {}
+    by_rate: dict[str, float | None] = {}
+    diverged: list[float] = []
     network, selected["channel_policy"] = _network(model, train, width, seed, device)
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     for settings in trainings:
         network.load_state_dict(start)
-        trained = train_network(
-            network, train, val, censuses["train"], settings, seed=seed, device=device, workers=workers
-        )
+        try:
+            trained = train_network(
+                network, train, val, censuses["train"], settings, seed=seed, device=device, workers=workers
+            )
+        except DivergedError as error:
+            diverged.append(settings.lr)
+            by_rate[f"{settings.lr:g}"] = None
+            if len(diverged) == len(trainings):
+                raise
+            warn(f"segmentation: lr {settings.lr:g} is left out: {error.what}")
+            continue
         by_rate[f"{settings.lr:g}"] = trained.val_dice
         if best is None or trained.val_dice > best[1].val_dice:
             best = (settings, trained)
@@ -202,6 +212,7 @@ def segment_volumes(
     network.load_state_dict(trained.state)
     say(f"segmentation: lr {settings.lr:g}, epoch {trained.epoch}, validation Dice {trained.val_dice:.3f}")
     selected |= {"lr": settings.lr, "epoch": trained.epoch, "val_dice": trained.val_dice, "val_dice_by_lr": by_rate}
+    selected["diverged"] = diverged
     units = _scored(network, test, settings.batch_size, seed, device, workers)
     return ProtocolResult(np.zeros((0, classes)), selected, curve=trained.curve, units=units)
 

@@ -24,6 +24,11 @@ from radnet.transfer.segmentation.networks import SegmentationNetwork
 from radnet.transfer.segmentation.prediction import mean_dice, volume_dice
 from radnet.transfer.segmentation.volumes import VolumeSplit
 
+
+class DivergedError(RadnetError):
+    """The loss of one training is no longer finite; another learning rate may do."""
+
+
 Mode = Literal["frozen", "adapting", "full"]
 
 
@@ -88,7 +93,8 @@ def train_network(
         workers: Loader processes.
 
     Raises:
-        RadnetError: The loss is not finite, or a slice cannot be read.
+        DivergedError: The loss is not finite.
+        RadnetError: A slice cannot be read.
     """
     network.encoder.requires_grad_(settings.mode == "full")
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -171,9 +177,9 @@ def _step(
         logits = network(pictures)
     loss = segmentation_loss(logits, targets.to(device), weights, settings.dice_loss)
     if not torch.isfinite(loss):
-        raise RadnetError(
+        raise DivergedError(
             "The loss of the segmentation is not finite",
-            seen=float(loss),
+            seen=float(loss.detach()),
             fix="Lower protocol.lr, or check the weights of the model",
         )
     optimizer.zero_grad(set_to_none=True)

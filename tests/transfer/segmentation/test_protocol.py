@@ -10,6 +10,7 @@ from radnet.models import LoadedModel, ModelName, load_model
 from radnet.shards import ShardSet
 from radnet.transfer.contract import ProtocolResult
 from radnet.transfer.protocols import build_protocol
+from radnet.transfer.segmentation import training as training_module
 from radnet.transfer.segmentation.census import take_census
 from radnet.transfer.segmentation.encoders import encoder_of
 from radnet.transfer.segmentation.networks import SegmentationNetwork
@@ -115,6 +116,26 @@ def test_an_epoch_holds_all_that_is_shown_and_a_share_of_the_rest(splits: dict[s
     assert shown <= set(first)
     assert len(first) == len(set(first)) == len(shown) + min(-(-len(shown) // 2), len(splits["train"]) - len(shown))
     assert first.tolist() != second.tolist()
+
+
+def test_a_rate_that_diverges_is_listed_and_all_of_them_are_an_error(
+    model: LoadedModel, splits: dict[str, VolumeSplit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = training_module.segmentation_loss
+    calls: list[int] = []
+
+    def broken(*arguments: object) -> torch.Tensor:
+        calls.append(1)
+        return real(*arguments) * (float("nan") if len(calls) == 2 or fails else 1)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training_module, "segmentation_loss", broken)
+    fails = False  # in its second step the first rate diverges
+    selected = run(replace(QUICK, epochs=1, lr=(5e-3, 1e-3)), model, splits).selected
+    assert (selected["lr"], selected["diverged"]) == (1e-3, [5e-3])
+    assert selected["val_dice_by_lr"] == {"0.005": None, "0.001": selected["val_dice"]}
+    fails = True
+    with pytest.raises(RadnetError, match="not finite"):
+        run(replace(QUICK, epochs=1, lr=(5e-3, 1e-3)), model, splits)
 
 
 def test_one_test_patient_is_refused(model: LoadedModel, splits: dict[str, VolumeSplit]) -> None:
