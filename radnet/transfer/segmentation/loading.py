@@ -60,6 +60,18 @@ class _Slices(Dataset[tuple[torch.Tensor, ...] | RadnetError]):
         return tuple(torch.from_numpy(array) for array in arrays)
 
 
+def batch_sizes(slices: int, batch_size: int, *, training: bool) -> list[int]:
+    """Slices of each batch of an epoch.
+
+    In training a last batch of one slice would break batch normalisation: then all are of nearly equal size. An epoch
+    of an odd number of slices in twos has one batch of three.
+    """
+    whole, rest = divmod(slices, batch_size)
+    if not training or rest != 1 or slices == 1:
+        return [batch_size] * whole + [rest] * (rest > 0)
+    return [len(part) for part in np.array_split(np.arange(slices), min(whole + 1, slices // 2))]
+
+
 def batches(
     split: VolumeSplit,
     positions: NDArray[np.int64],
@@ -70,6 +82,7 @@ def batches(
     targets: bool = True,
     mirrored: float = 0.0,
     workers: int = 0,
+    training: bool = False,
 ) -> Iterator[Batch]:
     """Batches of a split in the order of `positions`; the number of workers changes nothing in them.
 
@@ -82,14 +95,16 @@ def batches(
         targets: Whether to read the masks.
         mirrored: Share of the slices that are mirrored left to right.
         workers: Loader processes.
+        training: Whether batch normalisation sees the batches; see `batch_sizes`.
 
     Raises:
         RadnetError: A slice cannot be read, or its mask holds labels that the task does not know.
     """
     split.shards.prepare_for_workers()
+    ends = np.cumsum(batch_sizes(len(positions), batch_size, training=training))
     loader: DataLoader[Any] = DataLoader(
         _Slices(split, positions, seed, epoch, targets, mirrored),
-        batch_size=batch_size,
+        batch_sampler=[part.tolist() for part in np.split(np.arange(len(positions)), ends[:-1])] if len(ends) else [],
         num_workers=workers,
         worker_init_fn=start_worker,
         collate_fn=_stack,

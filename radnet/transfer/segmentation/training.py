@@ -18,7 +18,7 @@ from radnet.console import progress
 from radnet.errors import RadnetError
 from radnet.transfer.contract import EpochPoint
 from radnet.transfer.segmentation.census import Census
-from radnet.transfer.segmentation.loading import batches
+from radnet.transfer.segmentation.loading import batch_sizes, batches
 from radnet.transfer.segmentation.losses import segmentation_loss
 from radnet.transfer.segmentation.networks import SegmentationNetwork
 from radnet.transfer.segmentation.prediction import mean_dice, volume_dice
@@ -99,7 +99,8 @@ def train_network(
     network.encoder.requires_grad_(settings.mode == "full")
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay)
-    steps_an_epoch = math.ceil(len(epoch_positions(census, settings, seed, 0)) / settings.batch_size)
+    slices = len(epoch_positions(census, settings, seed, 0))
+    steps_an_epoch = len(batch_sizes(slices, settings.batch_size, training=True))
     rate = _rates(settings, steps_an_epoch)
     weights = torch.tensor(settings.weights, device=device) if settings.weights else None
     curve: list[EpochPoint] = []
@@ -123,6 +124,7 @@ def train_network(
                 epoch=epoch,
                 mirrored=settings.mirrored,
                 workers=workers,
+                training=True,
             ):
                 for group in optimizer.param_groups:
                     group["lr"] = settings.lr * rate(done)

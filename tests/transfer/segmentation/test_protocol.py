@@ -13,6 +13,7 @@ from radnet.transfer.protocols import build_protocol
 from radnet.transfer.segmentation import training as training_module
 from radnet.transfer.segmentation.census import take_census
 from radnet.transfer.segmentation.encoders import encoder_of
+from radnet.transfer.segmentation.loading import batch_sizes
 from radnet.transfer.segmentation.networks import SegmentationNetwork
 from radnet.transfer.segmentation.prediction import mean_dice, predicted_volumes, volume_dice
 from radnet.transfer.segmentation.protocol import SegmentProtocol
@@ -136,6 +137,22 @@ def test_a_rate_that_diverges_is_listed_and_all_of_them_are_an_error(
     fails = True
     with pytest.raises(RadnetError, match="not finite"):
         run(replace(QUICK, epochs=1, lr=(5e-3, 1e-3)), model, splits)
+
+
+def test_no_training_batch_is_of_one_slice_and_no_other_batch_changes(
+    model: LoadedModel, splits: dict[str, VolumeSplit]
+) -> None:
+    for slices in range(2, 40):
+        for size in range(2, 20):
+            plain = [len(part) for part in np.split(np.arange(slices), range(size, slices, size))]
+            assert batch_sizes(slices, size, training=False) == plain
+            training = batch_sizes(slices, size, training=True)
+            assert min(training) >= 2
+            assert sum(training) == slices
+            assert training == plain or (min(plain) == 1 and max(training) - min(training) <= 1)
+            assert len(training) == len(plain) or size == 2
+    slices = len(epoch_positions(take_census(splits["train"], "train"), QUICK._training(1e-3), 0, 0))
+    assert run(replace(QUICK, epochs=1, batch_size=slices - 1), model, splits).curve[0].steps == 2
 
 
 def test_one_test_patient_is_refused(model: LoadedModel, splits: dict[str, VolumeSplit]) -> None:
