@@ -245,7 +245,7 @@ def _has_padding(dataset: Dataset, stored: NDArray[np.integer]) -> bool:
     try:
         low = int(dataset["PixelPaddingValue"].value)
         high = int(dataset["PixelPaddingRangeLimit"].value) if "PixelPaddingRangeLimit" in dataset else low
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, NotImplementedError):  # the last where its representation does not exist
         return False
     # the two elements are often written with the wrong sign
     if np.issubdtype(stored.dtype, np.signedinteger):
