@@ -28,7 +28,7 @@ from radnet.transfer.outcomes import Outcome, outcome_of
 from radnet.transfer.overlap import made_up_overlap, overlap_with_test, overlap_words
 from radnet.transfer.predictions import known_outcome, known_record, write_predictions
 from radnet.transfer.protocols import Protocol
-from radnet.transfer.tasks import Task, TaskItems
+from radnet.transfer.tasks import Task, TaskItems, counts_of
 from radnet.transfer.ways import protocol_result
 
 RESAMPLES = "bootstrap_resamples"
@@ -245,7 +245,7 @@ def _finished(
         **identity,
         **_made(settings, started_s),
         status="done",
-        counts=column.items.counts(column.train),
+        counts=counts_of(result.used) if result.used else column.items.counts(column.train),
         selected=selected,
         predictions=predictions,
         **measured,

@@ -94,6 +94,8 @@ class ProtocolResult:
             Their metrics are recorded as METRIC_NAME ("accuracy_k10") and never decide a rank.
         curve: One point an epoch, of the training that gave the scores; empty where nothing was trained.
         units: Metrics of whole volumes, for segmentation.
+        used: Side -> patient of each item that took part, text (N,), where that is not every item of the side: slices
+            that make no volume. Empty where all took part.
     """
 
     scores: NDArray[np.float64]
@@ -101,6 +103,7 @@ class ProtocolResult:
     variants: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     curve: tuple[EpochPoint, ...] = ()
     units: UnitValues | None = None
+    used: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

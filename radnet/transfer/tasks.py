@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -299,9 +299,7 @@ class TaskItems:
     def counts(self, train: NDArray[np.int64]) -> Counts:
         """Numbers of items and patients, with `train` as the positions that are really used for training."""
         sides = {"train": train, "val": self.side("val"), "test": self.side("test")}
-        items = {f"{name}_items": len(side) for name, side in sides.items()}
-        patients = {f"{name}_patients": len(set(self.patients[side])) for name, side in sides.items()}
-        return Counts(**items, **patients)
+        return counts_of({name: self.patients[side] for name, side in sides.items()})
 
     def fraction(self, fraction: float, seed: int) -> NDArray[np.int64]:
         """Training positions of a share of the training patients.
@@ -313,6 +311,12 @@ class TaskItems:
         np.random.default_rng([seed, len(patients)]).shuffle(patients)
         kept = patients[: max(1, round(fraction * len(patients)))]
         return train[np.isin(self.patients[train], kept)]
+
+
+def counts_of(sides: Mapping[str, NDArray[np.str_]]) -> Counts:
+    """Numbers of items and patients from the patient of each item of "train", "val" and "test"."""
+    items = {f"{name}_items": len(patients) for name, patients in sides.items()}
+    return Counts(**items, **{f"{name}_patients": len(set(patients)) for name, patients in sides.items()})
 
 
 def task_items(task: Task, shards: ShardSet, needs: Sequence[str] = ("train", "test")) -> TaskItems:

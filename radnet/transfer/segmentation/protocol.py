@@ -177,6 +177,8 @@ def segment_volumes(
     selected: dict[str, Any] = {"empty_masks": EMPTY_RULE, "grid": train.shards.manifest.slice_size}
     censuses = {}
     for name, split in (("train", train), ("val", val), ("test", test)):
+        if split.left_out:
+            selected[f"{name}_volumes_left_out"] = dict(split.left_out)
         censuses[name] = take_census(split, name)
         selected |= require_usable(name, split, censuses[name])
     if len({volume.patient for volume in test.volumes}) < 2:
@@ -214,7 +216,8 @@ def segment_volumes(
     selected |= {"lr": settings.lr, "epoch": trained.epoch, "val_dice": trained.val_dice, "val_dice_by_lr": by_rate}
     selected["diverged"] = diverged
     units = _scored(network, test, settings.batch_size, seed, device, workers)
-    return ProtocolResult(np.zeros((0, classes)), selected, curve=trained.curve, units=units)
+    used = {name: split.stored_patients for name, split in (("train", train), ("val", val), ("test", test))}
+    return ProtocolResult(np.zeros((0, classes)), selected, curve=trained.curve, units=units, used=used)
 
 
 def _network(

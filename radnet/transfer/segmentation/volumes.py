@@ -4,7 +4,7 @@ Shape legend: N slices of all volumes, Z slices of one, C sequences.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,14 +57,23 @@ class VolumeSplit(SliceSplit):
         volumes: The volumes.
         masks: What their masks mean.
         places: (volume, slice) of each slice, int64, (N, 2), in the order of the volumes.
+        left_out: Why slices of this split make no volume -> volumes that are missing for it.
     """
 
     volumes: tuple[Volume, ...]
     masks: MaskSettings
     places: NDArray[np.int64]
+    left_out: Mapping[str, int]
 
     @classmethod
-    def of(cls, shards: ShardSet, volumes: Sequence[Volume], masks: MaskSettings, view: ViewRecipe) -> "VolumeSplit":
+    def of(
+        cls,
+        shards: ShardSet,
+        volumes: Sequence[Volume],
+        masks: MaskSettings,
+        view: ViewRecipe,
+        left_out: Mapping[str, int] | None = None,
+    ) -> "VolumeSplit":
         """The split of these volumes.
 
         Args:
@@ -72,6 +81,7 @@ class VolumeSplit(SliceSplit):
             volumes: The volumes.
             masks: What their masks mean.
             view: What the model sees of one image of a slice; of sequence c its channel c is taken.
+            left_out: See `volumes_and_rest`.
         """
         sequences = len(masks.sequences)
         if sequences and view.shapes[0][0] != sequences:
@@ -87,7 +97,13 @@ class VolumeSplit(SliceSplit):
             volumes=tuple(volumes),
             masks=masks,
             places=np.array(places, dtype=np.int64).reshape(-1, 2),
+            left_out=left_out or {},
         )
+
+    @property
+    def stored_patients(self) -> NDArray[np.str_]:
+        """Patient of each stored slice of the volumes, of every sequence."""
+        return np.array([volume.patient for volume in self.volumes for _ in range(volume.rows.size)], dtype=np.str_)
 
     @property
     def size(self) -> int:
@@ -127,6 +143,13 @@ class VolumeSplit(SliceSplit):
 
 
 def find_volumes(shards: ShardSet, rows: NDArray[np.int64], masks: MaskSettings) -> tuple[Volume, ...]:
+    """As `volumes_and_rest`, the volumes alone."""
+    return volumes_and_rest(shards, rows, masks)[0]
+
+
+def volumes_and_rest(
+    shards: ShardSet, rows: NDArray[np.int64], masks: MaskSettings
+) -> tuple[tuple[Volume, ...], dict[str, int]]:
     """The volumes that these rows make; what cannot be one is named in a warning.
 
     Args:
@@ -135,7 +158,7 @@ def find_volumes(shards: ShardSet, rows: NDArray[np.int64], masks: MaskSettings)
         masks: What the masks mean; with sequences, the series of a study become one volume.
 
     Returns:
-        The volumes, ordered by key.
+        The volumes, ordered by key; and why others take no part -> how many.
 
     Raises:
         UsageError: The set has no masks, or no column that tells sequences apart.
@@ -156,10 +179,10 @@ def find_volumes(shards: ShardSet, rows: NDArray[np.int64], masks: MaskSettings)
     found = [_volume(part) for part in parts if part]
     left = Counter(one for one in found if isinstance(one, str))
     left.update({"sequences_incomplete": sum(not part for part in parts)})
-    for reason, count in sorted(left.items()):
-        if count:
-            warn(f"{count} volumes of {shards.path} take no part: {WORDS[reason]}")
-    return tuple(sorted((one for one in found if isinstance(one, Volume)), key=lambda volume: volume.key))
+    left_out = {WORDS[reason]: count for reason, count in sorted(left.items()) if count}
+    for words, count in left_out.items():
+        warn(f"{count} volumes of {shards.path} take no part: {words}")
+    return tuple(sorted((one for one in found if isinstance(one, Volume)), key=lambda volume: volume.key)), left_out
 
 
 WORDS = {
