@@ -16,7 +16,7 @@ told from chance may be one that pictures of this size do not show; it is printe
 Real volumes (RADNET_SHARED): the same weights, pretrained on the phantom alone, on the body regions of real CT. These
 are few patients: reported as they are, without a bar.
 
-With --work DIR, what is there already (scans, runs) is used again; runs of other settings are refused.
+With --work DIR, what is there already (scans, runs, scores) is used again; runs of other settings are refused.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from radnet.pretrain.data import TrainingData
 from radnet.pretrain.exporting import export_method, provenance
 from radnet.pretrain.registry import build_method, resolve_method
 from radnet.pretrain.settings import PretrainSettings
-from radnet.records import Interval
+from radnet.records import Interval, write_record
 from radnet.scans.keys import KeyedHash
 from radnet.scans.phantom import write_phantom_archive
 from radnet.shards.build import BuildSettings, build_shards
@@ -372,6 +372,7 @@ def _statistic(export: Path, column: Column, target: NDArray[np.int64]) -> Stati
     cell = compute_cell(ModelName("local-dir", str(export)), column)
     if cell.outcome is None or cell.outcome.scores is None:
         raise SystemExit(f"no scores for {export}")
+    write_record(cell.record, column.results)  # a second call with --work takes it from there
     return METRICS[column.task.metric].statistic(target, cell.outcome.scores)
 
 
