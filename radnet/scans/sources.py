@@ -29,11 +29,12 @@ def unforeseen_refused() -> Iterator[None]:
     The sentence names the type of the error and nothing that it says, which may quote the file.
 
     Raises:
-        RefusedError: "unreadable", instead of any other error; `RefusedError` and `OSError` pass.
+        RefusedError: "unreadable", instead of any other error; `RefusedError` and `OSError` pass, and so does
+            `MemoryError`, which is the machine's: the same file would be read on another day.
     """
     try:
         yield
-    except (RefusedError, OSError):
+    except (RefusedError, OSError, MemoryError):
         raise
     except Exception as error:
         raise RefusedError("unreadable", f"The file cannot be read ({type(error).__name__})") from error

@@ -19,6 +19,7 @@ from radnet.cli.reports import rejects_table, write_reject_list
 from radnet.scans import archive as archive_module
 from radnet.scans import dicom_series
 from radnet.scans.archive import read_series
+from radnet.scans.sources import RefusedError, unforeseen_refused
 from radnet.shards.build import BuildSettings, build_shards
 from tests.scans.archives import HASHER, inventory_of, reasons, refused
 from tests.scans.dicom_factory import frame_at, pixels, write_frames, write_series, write_slice
@@ -166,3 +167,11 @@ def test_what_nobody_thought_of_costs_one_file(tmp_path: Path, monkeypatch: pyte
         ("000", "unreadable", "The file cannot be read (ZeroDivisionError)"),
         ("003", "unreadable", "The file cannot be read (error)"),
     ]
+
+
+def test_lack_of_memory_is_no_fault_of_a_file() -> None:
+    with pytest.raises(MemoryError), unforeseen_refused():
+        raise MemoryError
+    with pytest.raises(RefusedError) as caught, unforeseen_refused():
+        raise ValueError("Mueller, Hans")
+    assert "Mueller" not in str(caught.value)
