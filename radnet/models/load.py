@@ -176,20 +176,21 @@ def _from_export(name: ModelName, directory: Path, size: int | None) -> LoadedMo
     _require_export(name, directory)
     config = read_config(directory)
     arguments = _img_size(config.get("pretrained_cfg", {}).get("fixed_input_size", False), size)
-    try:
-        backbone = _from_directory(directory, arguments)
-    except (*_UNREADABLE, OSError) as error:
-        raise RadnetError(
-            f"timm cannot load this export: {error}", file=directory, fix="Export the run again"
-        ) from error
+    backbone = _from_directory(directory, arguments, "this export", "Export the run again")
     return _with_config(name, backbone, config)
 
 
-def _from_directory(directory: Path, arguments: dict[str, Any]) -> nn.Module:
-    """A backbone from `config.json` and `model.safetensors`; what timm raises for other reasons goes on.
+def _from_directory(directory: Path, arguments: dict[str, Any], what: str, fix: str) -> nn.Module:
+    """A backbone from `config.json` and its weights.
+
+    Args:
+        directory: Where they lie.
+        arguments: More arguments of `timm.create_model`.
+        what: What messages call them.
+        fix: What to do where timm cannot load them.
 
     Raises:
-        RadnetError: The file of weights is damaged.
+        RadnetError: The weights are cut, damaged or another network's.
     """
     try:
         return _create(f"local-dir:{directory}", num_classes=0, **arguments)
@@ -199,6 +200,8 @@ def _from_directory(directory: Path, arguments: dict[str, Any]) -> nn.Module:
             file=directory / WEIGHTS,
             fix="Copy it again, or export the run or import the weights again",
         ) from error
+    except (*_UNREADABLE, OSError) as error:
+        raise RadnetError(f"timm cannot load {what}: {error}", file=directory, fix=fix) from error
 
 
 def _with_config(name: ModelName, backbone: nn.Module, config: dict[str, Any]) -> LoadedModel:
@@ -251,14 +254,8 @@ def _imagenet(name: ModelName, size: int | None) -> LoadedModel:
                 file=directory,
                 fix=f"Put timm's config.json and model.safetensors of {name.value} there",
             )
-        try:
-            model = _from_directory(directory, arguments)
-        except (*_UNREADABLE, OSError) as error:
-            raise RadnetError(
-                f"timm cannot load these weights: {error}",
-                file=directory,
-                fix=f"Put timm's config.json and model.safetensors of {name.value} there again",
-            ) from error
+        again = f"Put timm's config.json and model.safetensors of {name.value} there again"
+        model = _from_directory(directory, arguments, "these weights", again)
         return _with_imagenet_cfg(name, model, f"ImageNet weights from ${WEIGHTS_VARIABLE}")
     whole = _create(name.value, pretrained=False)
     state = packaged_state(name.value, whole)

@@ -64,8 +64,7 @@ def mean_picture_loss(targets: torch.Tensor, hidden: torch.Tensor) -> torch.Tens
 def normalised(pixels: torch.Tensor) -> torch.Tensor:
     """Every patch less its mean, over its standard deviation (arXiv 2111.06377, section 3), in float32.
 
-    The deviation is that of the population, so predicting 0 costs exactly 1. A patch of one grey value becomes
-    0.
+    The deviation is that of the population, so predicting 0 costs exactly 1. A patch of one grey value becomes 0.
 
     Args:
         pixels: (B, M, P * P * C).

@@ -75,7 +75,7 @@ class Report:
             seen = StepSeen(moment, epoch, values, scalars, features, waited_s, step_s, slices, is_logged)
             watched = self.observer.step(seen)
             if is_logged:
-                self._write(moment, epoch, values, {**scalars, **self._counts()}, watched)
+                self._write(moment, epoch, values, scalars, watched)
         self.meter.advance()
 
     def _write(
@@ -92,7 +92,7 @@ class Report:
             rate, share = self._slices / spent_s, self._waited_s / spent_s
             line: dict[str, float] = {"step": moment.step + 1, "epoch": epoch, **scalars}
             line |= dict(zip(values, numbers, strict=True))
-            line |= {"slices_per_s": rate, "waiting_share": share, **watched}
+            line |= {"slices_per_s": rate, "waiting_share": share, **self._counts(), **watched}
             self.log.write(line)
             self.observer.logged(line)
             self.meter.note = note(line, epochs=moment.total_steps // moment.steps_per_epoch)

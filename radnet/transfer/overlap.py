@@ -52,7 +52,7 @@ def overlap_with_test(
             test_items=len(test),
             message=f"the contents of the pretraining set are not known ({model.pretraining})",
         )
-    known = _sets_by_content([shards.path, *_read_by_run(model.name), *places])
+    known = _at_hand(model, shards, places)
     own = shards.manifest
     index = shards.index
     content = index["content_hash"].to_numpy()[test].astype(np.str_)
@@ -99,7 +99,9 @@ def made_up_overlap(
         items: Its labelled slices.
         places: Where pretraining sets are looked for.
     """
-    if known is None or known.checked or set(model.data) <= set(known.sets):
+    if known is None or known.checked:
+        return known
+    if (set(model.data) - set(known.sets)).isdisjoint(_at_hand(model, shards, places)):
         return known
     now = overlap_with_test(model, shards, items, places)
     return now if set(known.sets) <= set(now.sets) else known
@@ -176,6 +178,11 @@ def _read_by_run(name: ModelName) -> Iterable[Path]:
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return [Path(place) for place in ([data] if isinstance(data, str) else data) if "://" not in place]
+
+
+def _at_hand(model: LoadedModel | ModelFacts, shards: ShardSet, places: Iterable[Path]) -> dict[str, Path]:
+    """Content hash -> path of the sets that a model may have been pretrained on: see `overlap_with_test`."""
+    return _sets_by_content([shards.path, *_read_by_run(model.name), *places])
 
 
 def _sets_by_content(places: Iterable[Path]) -> dict[str, Path]:

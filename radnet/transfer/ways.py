@@ -24,7 +24,7 @@ from radnet.transfer.contract import (
 from radnet.transfer.features import features_of
 from radnet.transfer.protocols import Protocol
 from radnet.transfer.segmentation.protocol import VolumeProtocol
-from radnet.transfer.segmentation.volumes import VolumeSplit, volumes_and_rest
+from radnet.transfer.segmentation.volumes import VolumeSplit, find_volumes
 from radnet.transfer.tasks import Task, TaskItems
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _from_slices(
         seen, view = under(settings.condition, split, shards, task.view(model.mean, model.std), seed=settings.seed)
         chosen = sides[split]
         if task.masks is not None:
-            volumes, left_out = volumes_and_rest(shards, items.rows[chosen], task.masks)
+            volumes, left_out = find_volumes(shards, items.rows[chosen], task.masks)
             return VolumeSplit.of(seen, volumes, task.masks, view, left_out)
         return SliceSplit(seen, items.rows[chosen], items.target[chosen], items.patients[chosen], view)
 

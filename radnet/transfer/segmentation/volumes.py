@@ -81,7 +81,7 @@ class VolumeSplit(SliceSplit):
             volumes: The volumes.
             masks: What their masks mean.
             view: What the model sees of one image of a slice; of sequence c its channel c is taken.
-            left_out: See `volumes_and_rest`.
+            left_out: See `find_volumes`.
         """
         sequences = len(masks.sequences)
         if sequences and view.shapes[0][0] != sequences:
@@ -142,12 +142,7 @@ class VolumeSplit(SliceSplit):
         return self.masks.of_mask(mask, bits=volume.bits)
 
 
-def find_volumes(shards: ShardSet, rows: NDArray[np.int64], masks: MaskSettings) -> tuple[Volume, ...]:
-    """As `volumes_and_rest`, the volumes alone."""
-    return volumes_and_rest(shards, rows, masks)[0]
-
-
-def volumes_and_rest(
+def find_volumes(
     shards: ShardSet, rows: NDArray[np.int64], masks: MaskSettings
 ) -> tuple[tuple[Volume, ...], dict[str, int]]:
     """The volumes that these rows make; what cannot be one is named in a warning.

@@ -31,7 +31,9 @@ fakes = _fakes()
 def split_of(task: Task, shards: Any) -> VolumeSplit:
     assert task.masks is not None
     items = task_items(task, shards, needs=())
-    return VolumeSplit.of(shards, find_volumes(shards, items.rows, task.masks), task.masks, task.view((0.5,), (0.5,)))
+    return VolumeSplit.of(
+        shards, find_volumes(shards, items.rows, task.masks)[0], task.masks, task.view((0.5,), (0.5,))
+    )
 
 
 def reasons(shards: Any) -> dict[str, int]:

@@ -65,4 +65,4 @@ def organ_set(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 def split_of(shards: ShardSet, split: str | None, masks: MaskSettings = ORGAN, size: int = 32) -> VolumeSplit:
     """One side of a set as the protocol takes it."""
     view = EvaluationView(size=size)
-    return VolumeSplit.of(shards, find_volumes(shards, shards.rows(split), masks), masks, view)
+    return VolumeSplit.of(shards, find_volumes(shards, shards.rows(split), masks)[0], masks, view)

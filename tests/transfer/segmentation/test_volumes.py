@@ -14,7 +14,7 @@ from tests.transfer.segmentation.conftest import ORGAN, PATIENTS, SPACING_MM, se
 
 
 def test_every_volume_on_its_own_grid(organ_set: ShardSet) -> None:
-    volumes = find_volumes(organ_set, organ_set.rows(), ORGAN)
+    volumes = find_volumes(organ_set, organ_set.rows(), ORGAN)[0]
     assert len(volumes) == PATIENTS
     assert {volume.shape for volume in volumes} == {(6, 32, 40)}
     assert {volume.spacing_mm for volume in volumes} == {(SPACING_MM[2], SPACING_MM[1], SPACING_MM[0])}
@@ -77,10 +77,10 @@ def test_volumes_with_holes_take_no_part(organ_set: ShardSet, capsys: pytest.Cap
     key = table["series_key"].iloc[0]
     hole = table.index[(table["series_key"] == key) & (table["slice"] == 2)]
     rows = np.setdiff1d(organ_set.rows(), hole)
-    assert len(find_volumes(organ_set, rows, ORGAN)) == PATIENTS - 1
+    assert len(find_volumes(organ_set, rows, ORGAN)[0]) == PATIENTS - 1
     assert "1 volumes" in capsys.readouterr().err
     odd = table.index[table["slice"] % 2 == 0].to_numpy()
-    assert {volume.spacing_mm[0] for volume in find_volumes(organ_set, odd, ORGAN)} == {2 * SPACING_MM[2]}
+    assert {volume.spacing_mm[0] for volume in find_volumes(organ_set, odd, ORGAN)[0]} == {2 * SPACING_MM[2]}
 
 
 def test_the_mask_of_another_grid_takes_its_scan_along(tmp_path: Path) -> None:
@@ -93,4 +93,4 @@ def test_the_mask_of_another_grid_takes_its_scan_along(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.zeros((9, 9, 9), np.uint8), np.eye(4)), root / "b" / "seg.nii.gz")
     report = build_shards(root, tmp_path / "set", KeyedHash(b"a secret of the tests, 32 bytes!"))
     assert [reject.reason for reject in report.rejects if reject.path == "b/ct.nii.gz"] == ["mask_grid"]
-    assert len(find_volumes(ShardSet.open(tmp_path / "set"), np.arange(6), ORGAN)) == 1
+    assert len(find_volumes(ShardSet.open(tmp_path / "set"), np.arange(6), ORGAN)[0]) == 1
